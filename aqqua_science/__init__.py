@@ -1,0 +1,17 @@
+"""
+From plankton pixels to planetary budgets.
+
+One folder per rung of the ladder: `samples` (volumes of water), `grids`
+(month, depth, latitude, longitude), `habitat` (models, maps, budgets), `plot`,
+and `synthetic` (virtual oceans with known answers). Nothing is imported until
+it is used.
+"""
+
+import lazy_loader as _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submodules=["grids", "habitat", "optional", "plot", "samples", "schema", "synthetic"],
+)

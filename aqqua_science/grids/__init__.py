@@ -1,0 +1,13 @@
+"""Grid cells: environment fields in one convention, their geometry, regions and land."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "environment": ["open_environment"],
+        "geometry": ["cell_area", "regular_grid"],
+        "land": ["land_mask"],
+        "regions": ["label_regions"],
+    },
+)

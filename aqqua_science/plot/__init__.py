@@ -1,0 +1,5 @@
+"""Pictures of fields: matplotlib on cartopy's maps, with land that needs no network."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(__name__, submod_attrs={"maps": ["field_map", "summary_map"]})

@@ -1,0 +1,11 @@
+"""Samples: volumes of water at a place, depth and time, and what they hold."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "aggregate": ["biomass", "concentration"],
+        "matchup": ["join_environment"],
+    },
+)
