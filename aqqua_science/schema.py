@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+_POSITIVE = np.nextafter(0, 1)
+
 
 class SchemaError(ValueError):
     """A table or file breaks the vocabulary; the message tells value, rule and remedy."""
@@ -21,6 +23,15 @@ class Column:
     upper: float = np.inf
     remedy: str = "Correct or drop these rows."
 
+    @property
+    def rule(self):
+        """What is wrong with a value beyond the limits, as the end of a sentence."""
+        if np.isfinite(self.upper):
+            return f"is outside {self.lower:g}..{self.upper:g} {self.units}"
+        if self.lower == _POSITIVE:
+            return f"is not above 0 {self.units}"
+        return f"is not at least {self.lower:g} {self.units}"
+
 
 VOCABULARY = {
     "latitude": Column("degrees_north", "latitude", -90, 90, "Are latitude and longitude swapped?"),
@@ -32,7 +43,7 @@ VOCABULARY = {
     "depth_max": Column("m", "lower bound of the layer", 0, 11_050, "If your depths are altitudes, pass -depth_min."),
     "month": Column("1", "month of the year, 1..12", 1, 12),
     "time": Column("UTC", "date and time"),
-    "volume_m3": Column("m3", "sampled volume", np.nextafter(0, 1), np.inf, "A sample of no volume has seen nothing."),
+    "volume_m3": Column("m3", "sampled volume", _POSITIVE, np.inf, "A sample of no volume has seen nothing."),
     "water": Column("1", "kind of water: sea, lake or river"),
     "sample_id": Column("1", "identifier of a volume of water"),
     "object_id": Column("1", "identifier of an organism or particle"),
@@ -41,6 +52,17 @@ VOCABULARY = {
     "carbon_ug": Column("ug", "carbon of one object", 0),
 }
 """Every column name with a fixed meaning. Units are part of the contract, not a hint."""
+
+
+ALIASES = {
+    "latitude": ("lat", "decimalLatitude", "object_lat", "Latitude", "LATITUDE", "LAT", "Lat"),
+    "longitude": ("lon", "lng", "long", "decimalLongitude", "object_lon", "Longitude", "LONGITUDE", "LON", "Lon"),
+    "depth": ("Depth", "depth_m", "DEPTH", "Depth [m]"),
+    "depth_min": ("object_depth_min", "minimumDepthInMeters"),
+    "depth_max": ("object_depth_max", "maximumDepthInMeters"),
+    "time": ("datetime", "date_time", "date", "eventDate", "Date/Time", "TIME"),
+}
+"""Other names under which well-known tables (EcoTaxa, Darwin Core, PANGAEA) keep these columns."""
 
 
 def nearest_name(name, names):
@@ -64,6 +86,28 @@ def nearest_name(name, names):
     """
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def add_standard_names(table):
+    """
+    Give columns that go by a well-known other name their standard name as well.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a column more for each name of `ALIASES` that was found; present standard columns win.
+
+    Examples
+    --------
+    >>> list(add_standard_names(pd.DataFrame({"object_lat": [1.0], "object_lon": [2.0]})))
+    ['object_lat', 'object_lon', 'latitude', 'longitude']
+    """
+    found = {name: next((a for a in aliases if a in table.columns), None) for name, aliases in ALIASES.items()}
+    return table.assign(**{n: table[a] for n, a in found.items() if a is not None and n not in table.columns})
 
 
 def require_columns(table, names, *, what="the table"):
@@ -122,35 +166,49 @@ def faults(table, *, required=("latitude", "longitude"), unique=()):
     >>> faults(pd.DataFrame({"latitude": [91.0, 45.0], "longitude": [0.0, 0.0]})).to_dict()
     {0: 'latitude 91 is outside -90..90 degrees_north'}
     """
+    reason = _reasons(table, required, unique)
+    bad = reason != ""
+    return pd.Series(reason[bad], index=table.index[bad], name="reason", dtype=object)
+
+
+def _reasons(table, required, unique):
+    """One reason per row, empty where it is good; of several rules the first that is broken."""
     require_columns(table, [*required, *unique])
     reason = np.full(len(table), "", dtype=object)
-
-    def mark(rows, texts):
-        fresh = rows & (reason == "")
-        reason[fresh] = np.broadcast_to(texts, len(table))[fresh]
-
     for name in required:
-        mark(table[name].isna().to_numpy(), f"{name} is missing")
+        reason[table[name].isna().to_numpy() & (reason == "")] = f"{name} is missing"
     for name, column in VOCABULARY.items():
         if name not in table.columns or not np.isfinite([column.lower, column.upper]).any():
             continue
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            value = next((v for v in table[name] if pd.isna(pd.to_numeric(v, errors="coerce"))), table[name].iloc[0])
-            msg = (
-                f"{name} must be numeric ({column.units}); found {value!r}. Convert the column with pandas.to_numeric."
-            )
-            raise SchemaError(msg)
-        values = table[name].to_numpy(dtype=float)
-        outside = (values < column.lower) | (values > column.upper)
-        limits = f"{column.lower:g}..{column.upper:g} {column.units}"
-        mark(
-            outside,
-            np.array([f"{name} {v:g} is outside {limits}" for v in values], dtype=object) if outside.any() else "",
-        )
+        values = _numbers(table[name], column.units)
+        outside = (values < column.lower) | (values > column.upper) | np.isinf(values)
+        fresh = outside & (reason == "")
+        reason[fresh] = [f"{name} {_broken_rule(v, column)}" for v in values[fresh]]
     if unique:
-        mark(table.duplicated(list(unique)).to_numpy(), f"duplicate of an earlier row in {', '.join(unique)}")
-    bad = reason != ""
-    return pd.Series(reason[bad], index=table.index[bad], name="reason", dtype=object)
+        doubled = table.duplicated(list(unique)).to_numpy() & (reason == "")
+        reason[doubled] = f"duplicate of an earlier row in {', '.join(unique)}"
+    return reason
+
+
+def _numbers(values, units):
+    """A column as float array; NaN where nothing is given."""
+    present = values.dropna()
+    if len(present) and not pd.api.types.is_numeric_dtype(values):
+        strange = present[pd.to_numeric(present, errors="coerce").isna()]
+        value = (strange if len(strange) else present).iloc[0]
+        msg = (
+            f"{values.name} must be numeric ({units}); found {value!r} in a column of type {values.dtype}. "
+            "Convert the column with pandas.to_numeric."
+        )
+        raise SchemaError(msg)
+    return pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan)
+
+
+def _broken_rule(value, column):
+    """The value and the rule, with as many digits as tell them apart."""
+    text = f"{value:g}"
+    text = text if float(text) == value else repr(float(value))
+    return f"{text} {'is not finite' if np.isinf(value) else column.rule}"
 
 
 def check(table, *, required=("latitude", "longitude"), unique=()):
@@ -177,9 +235,9 @@ def check(table, *, required=("latitude", "longitude"), unique=()):
         return
     first = bad.iloc[0]
     column = VOCABULARY.get(first.split(" ")[0])
+    remedy = column.remedy if column and first.endswith(column.rule) else Column.remedy
     msg = (
-        f"{len(bad)} of {len(table)} rows are unusable; row {bad.index[0]}: {first}. "
-        f"{column.remedy if column else 'Correct or drop these rows.'} "
+        f"{len(bad)} of {len(table)} rows are unusable; row {bad.index[0]}: {first}. {remedy} "
         "schema.screen(table) splits them off with their reasons."
     )
     raise SchemaError(msg)
@@ -206,9 +264,6 @@ def screen(table, *, required=("latitude", "longitude"), unique=()):
     >>> rejected["reason"].item()
     'latitude 91 is outside -90..90 degrees_north'
     """
-    bad = faults(table, required=required, unique=unique)
-    good = ~table.index.isin(bad.index) if table.index.is_unique else None
-    if good is None:
-        msg = "the table's index has doubled labels. Call table.reset_index(drop=True) first."
-        raise SchemaError(msg)
-    return table[good], table[~good].assign(reason=bad)
+    reason = _reasons(table, required, unique)
+    good = reason == ""
+    return table[good], table[~good].assign(reason=reason[~good])

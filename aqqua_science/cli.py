@@ -1,0 +1,174 @@
+"""The `aqqua` command: each verb is one library call."""
+
+import json
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="From plankton pixels to planetary budgets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Out = Annotated[Path | None, typer.Option(help="Folder to write to.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace what is already there.")]
+
+
+def main():
+    """Run the command: exit 0 when done, 1 when the input is at fault, 2 when the call is."""
+    from aqqua_science.schema import SchemaError
+
+    try:
+        app()
+    except SchemaError as error:
+        _stop(error, code=1)
+    except ImportError as error:
+        _stop(error, code=2)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("aqqua_demo"),
+    seed: Annotated[int, typer.Option(help="Which virtual ocean.")] = 0,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Map the plankton of a virtual ocean whose true biomass is known. Needs no file and no network."""
+    _refuse_to_overwrite(out, overwrite)
+    from aqqua_science.synthetic.demonstration import write_demonstration
+
+    truth = write_demonstration(out, rng=seed)
+    result = _run(out / "recipe.toml", out=out, extra={"truth": truth})
+    _tell(result, out, as_json)
+    if not as_json:
+        _say_what_next(out)
+
+
+@app.command(name="map")
+def map_(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as maps/copepoda_0_200m/recipe.toml.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that the recipe's files are relative to.")] = None,
+    out: Out = None,
+    months: Annotated[str | None, typer.Option(help="Months to map, such as 6,7,8.")] = None,
+    region: Annotated[str | None, typer.Option(help="West,east,south,north in degrees, such as -80,0,20,70.")] = None,
+    resolution: Annotated[float | None, typer.Option(help="Degrees to which the mapped grid is averaged.")] = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Make the map, budget and report of a recipe."""
+    if not recipe.is_file():
+        _stop(f"there is no recipe {recipe}. maps/README.md lists those that come along.", code=2)
+    out = out or (recipe.parent if recipe.name == "recipe.toml" else Path(recipe.stem))
+    _refuse_to_overwrite(out, overwrite)
+    choices = {
+        "months": _numbers(months, "--months", of=int, lower=1, upper=12),
+        "region": _numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
+        "resolution": resolution,
+    }
+    _tell(_run(recipe, data=data, out=out, **choices), out, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False):
+    """Print versions, devices and folders: what a bug report needs."""
+    import os
+
+    import aqqua_science
+    from aqqua_science.optional import EXTRAS, versions
+
+    stack = ["numpy", "pandas", "scipy", "xarray", "dask", "zarr", "netCDF4", "pyarrow", "scikit-learn"]
+    stack += ["xgboost", "xgboost-cpu", "cartopy", "matplotlib", "panel", "holoviews", "torch"]
+    facts = {
+        "aqqua_science": aqqua_science.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "browser": next(filter(None, map(shutil.which, ("chromium", "google-chrome", "firefox"))), None),
+        "extras": sorted(set(EXTRAS.values())),
+        "packages": versions(*stack),
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v or 'absent'}" for k, v in value.items())
+        print(f"{key:14} {value}")
+
+
+def _run(recipe, *, out, extra=None, **choices):
+    """Run a recipe with its figure."""
+    from aqqua_science.habitat.production import run_recipe
+
+    def draw(*args, **kwargs):
+        from aqqua_science.plot import summary_map
+
+        return summary_map(*args, **kwargs)
+
+    result, _ = run_recipe(recipe, out=out, draw=draw, extra=extra, **choices)
+    return result
+
+
+def _tell(result, out, as_json):
+    """Print a result: one JSON document, or a few lines for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    from aqqua_science.habitat.report import estimate_text, global_row, number
+
+    row = global_row(result)
+    print(result["title"])
+    print(f"  estimate          {estimate_text(row)}")
+    if "truth" in result:
+        print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
+    if result["reference"]:
+        print(f"  published         {number(result['reference']['value'])} {result['reference']['units']}")
+    print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
+    for scheme in result["validation"]:
+        skill = f"R2 {number(scheme['r2'])}, on the log scale {number(scheme['r2_log'])}"
+        print(f"  skill, {scheme['scheme']:10} {skill}")
+    print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
+    if result["n_rejected"]:
+        print(f"  rejected rows     {result['n_rejected']} (rejected.csv says why)")
+    if result["interval"]["warning"]:
+        print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
+    print(f"  files             {out / 'report.md'}, map.png, field.nc, result.json")
+
+
+def _say_what_next(out):
+    print(
+        f"\nLook at {out / 'map.png'} and read {out / 'report.md'}. Then change a line of {out / 'recipe.toml'}\n"
+        f'(say, objective = "tweedie") and run: aqqua map {out / "recipe.toml"} --out {out}_2'
+    )
+
+
+def _refuse_to_overwrite(out, overwrite):
+    if (out / "result.json").exists() and not overwrite:
+        _stop(f"{out} already holds a result. Pass --overwrite to replace it, or another --out.", code=2)
+
+
+def _numbers(text, option, *, of, lower, upper, count=None):
+    """Read numbers separated by commas."""
+    if text is None:
+        return None
+    try:
+        values = [of(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or count not in (None, len(values)) or not all(lower <= v <= upper for v in values):
+        wanted = f"{count or 'one or more'} numbers from {lower} to {upper}, separated by commas"
+        _stop(f"{option} {text!r} will not do: give {wanted}.", code=2)
+    return values
+
+
+def _stop(message, *, code):
+    print(f"aqqua: {message}", file=sys.stderr)
+    raise SystemExit(code)

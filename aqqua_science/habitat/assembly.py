@@ -1,0 +1,146 @@
+"""A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
+
+from pathlib import Path
+
+import numpy as np
+
+import aqqua_science
+from aqqua_science.files import file_hash, plain
+from aqqua_science.habitat.assessment import (
+    assess_applicability,
+    assess_interval,
+    assess_sensitivity,
+    assess_skill,
+    fit_arguments,
+    volume_column,
+)
+from aqqua_science.habitat.budget import integrate, member_variable
+from aqqua_science.habitat.calibration import calibrate
+from aqqua_science.habitat.layers import SEA_FLOOR
+from aqqua_science.habitat.model import BoostedTrees
+from aqqua_science.habitat.prediction import predict_grid
+from aqqua_science.habitat.publication import describe_field
+from aqqua_science.habitat.units import budget_units
+from aqqua_science.optional import versions
+
+
+def compute(recipe, inputs, *, stage):
+    """
+    Fit, validate, map, calibrate and add up.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : Inputs
+        Of `preparation.prepare`.
+    stage : callable
+        Told the name of each stage as it begins.
+
+    Returns
+    -------
+    result : dict
+    field : xarray.Dataset
+    """
+    stage("fit")
+    model = fit_model(recipe, inputs.table, inputs.predictors)
+    stage("cross-validation")
+    skill = assess_skill(recipe, model, inputs)
+    stage("map")
+    field = _mapped(recipe, model, inputs)
+    stage("uncertainty")
+    name = member_variable(field)
+    target, volume = recipe.observations.target, volume_column(recipe)
+    field = calibrate(field, model, inputs.table, target=target, environment=inputs.environment, volume=volume)
+    interval = assess_interval(recipe, model, inputs, field)
+    stage("applicability")
+    present = field[name].isel(member=0, drop=True).notnull()
+    applicability, fractions = assess_applicability(recipe, model, inputs, present)
+    field = field.merge(applicability.drop_attrs(deep=False))
+    stage("budget")
+    arguments = {
+        "depth": recipe.budget.depth,
+        "by": _regions(recipe, inputs),
+        "kind": recipe.budget.kind,
+        "clip_to_seafloor": recipe.budget.clip_to_seafloor,
+    }
+    result = {
+        "title": recipe.title,
+        "budget": integrate(field, **arguments).to_dict("records"),
+        "reference": recipe.reference.model_dump() if recipe.reference else None,
+        "validation": skill.to_dict("records"),
+        **fractions,
+        "n_samples": len(inputs.table),
+        "n_rejected": len(inputs.rejected),
+        "n_cells": int(present.sum()),
+        "interval": interval,
+        "sensitivity": assess_sensitivity(recipe, model, inputs, arguments),
+        "notes": inputs.notes,
+        "provenance": _provenance(recipe, model, inputs),
+    }
+    return plain(result), _described(recipe, model, inputs, field, name)
+
+
+def fit_model(recipe, table, predictors):
+    """
+    Fit the model of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    table : pandas.DataFrame
+        Samples with predictors.
+    predictors : list of str
+
+    Returns
+    -------
+    BoostedTrees
+    """
+    settings = recipe.model.model_dump()
+    settings["monotone"] = settings["monotone"] or None
+    model = BoostedTrees(**settings)
+    return model.fit(table[predictors], table[recipe.observations.target], **fit_arguments(recipe, table))
+
+
+def _mapped(recipe, model, inputs):
+    """The field of the members, and the sea floor below it."""
+    name = budget_units(recipe.observations.units).quantity
+    field = predict_grid(model, inputs.environment, name=name, units=recipe.observations.units)
+    if inputs.sea_floor is None:
+        return field
+    floor = inputs.sea_floor.astype(np.float32).drop_attrs()
+    attrs = {"units": "m", "positive": "down", "standard_name": "sea_floor_depth_below_mean_sea_level"}
+    return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
+
+
+def _regions(recipe, inputs):
+    """Regions of the budget: a known name, or a polygon file found like the other files."""
+    path = Path(recipe.budget.regions)
+    return next(
+        (f.parent / path for f in inputs.files if path.suffix and (f.parent / path).exists()), recipe.budget.regions
+    )
+
+
+def _described(recipe, model, inputs, field, name):
+    return describe_field(
+        field,
+        name=name,
+        title=recipe.title,
+        summary=(
+            f"{recipe.title}. Mean and members of {model.n_members} boosted regression trees "
+            f"fitted on {len(inputs.table)} samples, with intervals from held-out blocks."
+        ),
+        credit=recipe.credit,
+        history=f"made by aqqua_science {aqqua_science.__version__} from the recipe {recipe.digest()[:12]}",
+    )
+
+
+def _provenance(recipe, model, inputs):
+    return {
+        "aqqua_science": aqqua_science.__version__,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_sha256": recipe.digest(),
+        "inputs": {path.name: file_hash(path) for path in inputs.files},
+        "model": model.settings_,
+        "versions": versions("numpy", "pandas", "scikit-learn", "scipy", "xarray", "xgboost-cpu", "xgboost"),
+        "credit": recipe.credit,
+    }

@@ -1,0 +1,223 @@
+"""How far a map may be trusted: skill on held-out samples, applicability, coverage, other ways to fit."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold
+
+from aqqua_science.grids.geometry import cell_area
+from aqqua_science.habitat import scores
+from aqqua_science.habitat.budget import integrate
+from aqqua_science.habitat.calibration import BLOCK_DEGREES, cell_coverage
+from aqqua_science.habitat.extrapolation import area_of_applicability, gain_weights
+from aqqua_science.habitat.folds import SpatialBlocks, StratifiedFolds, fold_labels
+from aqqua_science.habitat.matching import KNNDM
+from aqqua_science.habitat.prediction import predict_grid
+from aqqua_science.habitat.validation import cross_validate, out_of_fold
+
+
+def assess_skill(recipe, model, inputs):
+    """
+    Score a recipe's model under random, blocked and domain-matched folds, by group and on the study's own test part.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    model : BoostedTrees
+        Fitted on `inputs.table`.
+    inputs : Inputs
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `cross_validate` gives it; the scheme "split" holds the scores on rows that `where` left out by its split.
+    """
+    table, folds = inputs.table, recipe.validation.folds
+    schemes = {
+        "random": StratifiedFolds(folds),
+        "blocks": SpatialBlocks(recipe.validation.blocks_degrees, folds),
+        "knndm": KNNDM(inputs.environment, folds),
+    }
+    if "group" in table.columns:
+        schemes["groups"] = GroupKFold(folds)
+    groups = "group" if "group" in table.columns else None
+    rows, skipped = [], []
+    for scheme, folds in schemes.items():
+        try:
+            rows.append(
+                cross_validate(
+                    model,
+                    table,
+                    target=recipe.observations.target,
+                    cv={scheme: folds},
+                    groups=groups,
+                    volume=volume_column(recipe),
+                    domain=inputs.environment,
+                )
+            )
+        except ValueError as error:
+            skipped.append(f"The scheme {scheme!r} was left out: {error}")
+    inputs.notes.extend(skipped)
+    test = _test_part(recipe, inputs)
+    if test is not None:
+        target = recipe.observations.target
+        marks = scores.score(test[target], model.predict(test[inputs.predictors]), scale=model.scale_)
+        rows.append(pd.DataFrame([{"scheme": "split", **marks, "n": len(test)}]))
+    return pd.concat(rows, ignore_index=True)
+
+
+def assess_applicability(recipe, model, inputs, present):
+    """
+    Find where the map leaves the environment its samples speak for.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    model : BoostedTrees
+    inputs : Inputs
+    present : xarray.DataArray of bool
+        Cells that hold a prediction.
+
+    Returns
+    -------
+    dataset : xarray.Dataset
+        Of `area_of_applicability`, by the recipe's blocks.
+    fractions : dict
+        ``extrapolated_area_fraction`` by blocks, and by random folds beside it.
+    """
+    table = inputs.table
+    cuts = {
+        "extrapolated_area_fraction": SpatialBlocks(recipe.validation.blocks_degrees, recipe.validation.folds),
+        "extrapolated_area_fraction_random_folds": StratifiedFolds(recipe.validation.folds),
+    }
+    datasets, fractions = [], {}
+    for name, cut in cuts.items():
+        found = area_of_applicability(
+            table,
+            inputs.environment,
+            predictors=inputs.predictors,
+            weights=gain_weights(model),
+            folds=fold_labels(cut, table, y=table[recipe.observations.target].to_numpy()),
+        )
+        datasets.append(found)
+        area = present * cell_area(present)
+        fractions[name] = float((area * (found["inside"] == 0)).sum() / area.sum())
+    return datasets[0], fractions
+
+
+def assess_interval(recipe, model, inputs, field):
+    """
+    Record how the intervals were made and how often the cell interval held on other blocks.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    model : BoostedTrees
+    inputs : Inputs
+    field : xarray.Dataset
+        Of `calibrate`.
+
+    Returns
+    -------
+    dict
+    """
+    blocks = SpatialBlocks(BLOCK_DEGREES)
+    target = recipe.observations.target
+    predicted = out_of_fold(model, inputs.table, target=target, cv=blocks, volume=volume_column(recipe))
+    observed = inputs.table[target].to_numpy()
+    labels = blocks.blocks(inputs.table)
+    members = _members_at(model, inputs, recipe)
+    return {
+        **{k.removeprefix("calibration_"): v for k, v in field.attrs.items() if k.startswith("calibration_")},
+        "cell_coverage_held_out": cell_coverage(observed, predicted.to_numpy(), labels, scale=model.scale_),
+        "member_envelope_coverage_95": members,
+    }
+
+
+def assess_sensitivity(recipe, model, inputs, arguments):
+    """
+    Refit on all rows of a table of which the recipe took one split.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    model : BoostedTrees
+    inputs : Inputs
+    arguments : dict
+        For `integrate`.
+
+    Returns
+    -------
+    dict
+        Empty when the recipe takes no split.
+    """
+    if inputs.all_rows is None:
+        return {}
+    table = inputs.all_rows
+    refit = clone(model).fit(
+        table[inputs.predictors], table[recipe.observations.target], **fit_arguments(recipe, table)
+    )
+    field = predict_grid(refit, inputs.environment, units=recipe.observations.units)
+    if inputs.sea_floor is not None:
+        field["sea_floor_depth"] = inputs.sea_floor
+    row = integrate(field, **arguments | {"by": "global"}).iloc[0]
+    return {"all_rows": {"n_samples": len(table), "mean": row["mean"], "units": row["units"]}}
+
+
+def fit_arguments(recipe, table):
+    """
+    What `BoostedTrees.fit` wants beside predictors and amounts.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    dict
+        ``groups`` where members are resampled by block or group, or trees are stopped early; ``volume`` where measured.
+    """
+    arguments = {}
+    if recipe.model.resampling == "groups":
+        arguments["groups"] = table["group"].to_numpy()
+    elif recipe.model.resampling == "blocks" or recipe.model.n_trees is None:
+        arguments["groups"] = SpatialBlocks(BLOCK_DEGREES).blocks(table)
+    if recipe.observations.volume:
+        arguments["volume"] = table["volume_m3"].to_numpy()
+    return arguments
+
+
+def volume_column(recipe):
+    """
+    Name the column of sampled volumes.
+
+    Parameters
+    ----------
+    recipe : Recipe
+
+    Returns
+    -------
+    str or None
+    """
+    return "volume_m3" if recipe.observations.volume else None
+
+
+def _test_part(recipe, inputs):
+    """Rows of the table's other split."""
+    if inputs.all_rows is None:
+        return None
+    keys = ["latitude", "longitude", recipe.observations.target]
+    seen = pd.MultiIndex.from_frame(inputs.table[keys])
+    test = inputs.all_rows[~pd.MultiIndex.from_frame(inputs.all_rows[keys]).isin(seen)]
+    return test if len(test) > 1 else None
+
+
+def _members_at(model, inputs, recipe):
+    """Share of samples no member has seen that lie between the 2.5 and 97.5 % quantiles of the members."""
+    test = _test_part(recipe, inputs)
+    if test is None:
+        return None
+    low, high = np.quantile(model.predict_members(test[inputs.predictors]), [0.025, 0.975], axis=0)
+    observed = test[recipe.observations.target].to_numpy()
+    return float(((observed >= low) & (observed <= high)).mean())

@@ -1,0 +1,195 @@
+"""Budgets: a field added up over months, regions and depth, with an interval that was tested."""
+
+import numpy as np
+import pandas as pd
+
+from aqqua_science.grids.geometry import cell_area
+from aqqua_science.grids.regions import label_regions
+from aqqua_science.habitat.intervals import total_interval
+from aqqua_science.habitat.layers import layer_thickness
+from aqqua_science.habitat.units import budget_units
+from aqqua_science.schema import SchemaError
+
+DAYS_OF_MONTH = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+"""Mean length of the months of the Gregorian calendar, in days."""
+
+
+def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_seafloor=None, level=0.9):
+    """
+    Add a field up to totals of regions and months, with their intervals.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+        Of `predict_grid`, best after `calibrate`: `name` (member, [month], [depth], latitude, longitude).
+    depth : tuple of float, optional
+        Top and bottom in metres of what is added up. A field without a depth axis is taken as the mean
+        of this layer; needed for amounts per volume.
+    by : str, path or geopandas.GeoDataFrame
+        As in `grids.label_regions`: "global", "basins", "latitude bands" or a file of polygons.
+    name : str, optional
+        Variable to add up; by default the one that has members.
+    kind : {"stock", "flux"}, optional
+        Checked against the units when given.
+    clip_to_seafloor : bool, optional
+        Whether water below the sea floor is left out, by the field's `sea_floor_depth`; by default
+        when the field has it.
+    level : float
+        Of the interval of an uncalibrated field's member spread; a calibrated field brings its own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per region and month ("annual" first), with
+
+        - ``median, low, high``: the calibrated estimate and its interval; NaN without `calibrate`
+        - ``mean``: total of the mean of the members, ``member_low, member_high``: their own spread at
+          the same level, which is *not* a confidence interval
+        - ``level, units, area_m2`` and, for amounts per volume, ``volume_m3``
+
+        Annual stocks are means over the months by their lengths, annual fluxes are per year.
+        Regions add up to the global row.
+
+    Raises
+    ------
+    SchemaError
+        If units cannot be added up, or depth or sea floor are needed and missing.
+
+    Notes
+    -----
+    The interval is that of the total, never the sum of the intervals of cells: see `calibrate`.
+
+    Examples
+    --------
+    >>> from aqqua_science.grids import regular_grid
+    >>> grid = regular_grid(30.0)
+    >>> flat = xr.DataArray(np.ones((2, 6, 12)), grid.coords, ("member", "latitude", "longitude"))
+    >>> field = xr.Dataset({"biomass": flat.assign_attrs(units="mg m-3")})
+    >>> row = integrate(field, depth=(0, 200)).iloc[0]
+    >>> round(row["mean"], 6), row["units"]
+    (0.102013, 'PgC')
+    """
+    name = name or member_variable(field)
+    amounts = budget_units(field[name].attrs.get("units", ""), kind)
+    weights = amounts.factor * _cell_measure(field, name, amounts.per, depth, clip_to_seafloor)
+    labels = label_regions(field, by)
+    members = _totals(field[name], weights, labels)
+    calibration, refits = _calibration_of(field, name)
+    replicates = None if refits is None else _totals(field[refits], weights, labels)
+    extent = _extents(field, name, amounts.per, depth, clip_to_seafloor, labels)
+    rows = [
+        {"region": region, "month": month}
+        | _estimate(totals, replicates and replicates[region, month], calibration, level)
+        | {"units": amounts.units}
+        | extent[region]
+        for (region, month), totals in members.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def member_variable(field):
+    """
+    Name the variable of a field that holds the members.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SchemaError
+        If no variable, or more than one, has the dimension `member`.
+
+    Examples
+    --------
+    >>> member_variable(xr.Dataset({"biomass": ("member", [1.0, 2.0])}))
+    'biomass'
+    """
+    names = [str(v) for v in field.data_vars if "member" in field[v].dims]
+    if len(names) != 1:
+        msg = f"the field must have one variable with the dimension 'member'; found {names}. Pass name=..."
+        raise SchemaError(msg)
+    return names[0]
+
+
+def _cell_measure(field, name, per, depth, clip):
+    """Cubic metres of water, or square metres of sea, that the value of each cell stands for."""
+    area = cell_area(field)
+    if per == "area":
+        if "depth" in field[name].dims:
+            msg = f"{name} is an amount per area, and yet has a depth axis; select one depth before adding up."
+            raise SchemaError(msg)
+        return area
+    return area * layer_thickness(field, depth, clip_to_seafloor=clip)
+
+
+def _totals(values, weights, labels):
+    """Total of each (region, step) for each member: a dict of arrays, the global and annual ones first."""
+    leading = values.dims[0]
+    step = next((d for d in ("month", "time") if d in values.dims), None)
+    regions, codes = labels.attrs["regions"], labels.values.ravel()
+    order = [leading, *([step] if step else []), "latitude", "longitude"]
+    sums = np.zeros((values.sizes[leading], values.sizes[step] if step else 1, len(regions)))
+    for i in range(values.sizes[leading]):
+        part = (values[i : i + 1].fillna(0) * weights).sum([d for d in values.dims if d not in order])
+        for m, row in enumerate(np.asarray(part.transpose(*order)).reshape(-1, codes.size)):
+            sums[i, m] = np.bincount(codes, row, minlength=len(regions))
+    tables = {"annual": np.average(sums, axis=1, weights=_step_weights(values, step))}
+    if step:
+        tables |= {_step_label(s): sums[:, m] for m, s in enumerate(values[step].values)}
+    found = {("global", label): table.sum(axis=1) for label, table in tables.items()}
+    if regions != ["global"]:
+        found |= {(r, label): t[:, k] for k, r in enumerate(regions) for label, t in tables.items()}
+    return found
+
+
+def _calibration_of(field, name):
+    """What `calibrate` left in a field, and which variable holds its block-bootstrap refits."""
+    keys = ("log_correction", "jackknife_variance", "level")
+    found = {key: float(field.attrs[f"calibration_{key}"]) for key in keys if f"calibration_{key}" in field.attrs}
+    if len(found) < len(keys):
+        return {}, None
+    return found, "replicate" if "replicate" in field else name
+
+
+def _step_weights(values, step):
+    if step is None:
+        return np.ones(1)
+    months = values[step].values if step == "month" else values["time"].dt.month.values
+    return DAYS_OF_MONTH[np.asarray(months, dtype=int) - 1]
+
+
+def _step_label(step):
+    return int(step) if np.issubdtype(np.asarray(step).dtype, np.integer) else str(step)[:10]
+
+
+def _estimate(members, replicates, calibration, level):
+    """Point estimate and interval of one total."""
+    mean = float(members.mean())
+    row = {"median": float(np.median(members)), "mean": mean, "low": np.nan, "high": np.nan, "level": level}
+    if replicates is not None:
+        row |= total_interval(mean, replicates, **calibration)
+    low, high = np.quantile(members, [(1 - row["level"]) / 2, (1 + row["level"]) / 2])
+    return row | {"member_low": float(low), "member_high": float(high)}
+
+
+def _extents(field, name, per, depth, clip, labels):
+    """Area and volume over which each region was added up."""
+    present = field[name].isel(member=0).notnull()
+    present = present.any([d for d in ("month", "time") if d in present.dims])
+    measures = {"area_m2": (present.any("depth") if "depth" in present.dims else present) * cell_area(field)}
+    if per == "volume":
+        volume = present * _cell_measure(field, name, per, depth, clip)
+        measures["volume_m3"] = volume.sum([d for d in volume.dims if d == "depth"])
+    regions, codes = labels.attrs["regions"], labels.values.ravel()
+    found = {region: {} for region in [*regions, "global"]}
+    for measure, values in measures.items():
+        flat = np.asarray(values.transpose("latitude", "longitude")).ravel()
+        sums = np.bincount(codes, flat, minlength=len(regions))
+        for region, total in zip([*regions, "global"], [*sums, sums.sum()], strict=True):
+            found[region][measure] = float(total)
+    return found

@@ -1,0 +1,205 @@
+"""Uncertainty that covers: what held-out blocks say about a map, for its total and for its cells."""
+
+import numpy as np
+from sklearn.base import clone
+
+from aqqua_science.grids.geometry import cell_area
+from aqqua_science.habitat import intervals
+from aqqua_science.habitat.budget import member_variable
+from aqqua_science.habitat.prediction import predict_grid
+from aqqua_science.habitat.validation import SpatialBlocks, out_of_fold
+
+BLOCK_DEGREES = 20.0
+"""Size of the blocks that are left out and resampled."""
+
+_MAX_DOMAIN_CELLS = 50_000
+
+
+def calibrate(field, model, table, *, target, environment, volume=None, name=None, n_replicates=30, level=0.9):
+    """
+    Add tested uncertainty to a field: of any total (see `integrate`) and of every cell.
+
+    The total of a map is uncertain because other samples would have given another map (refits on resampled
+    blocks), and wrong because trees shrink and the survey is unlike the ocean (held-out blocks, weighted to resemble
+    the domain). Half of the correction that held-out blocks suggest is applied; the variances of both are added.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+        Of `predict_grid(model, environment)`.
+    model : BoostedTrees
+        The fitted model.
+    table : pandas.DataFrame
+        What it was fitted on: predictors, `target`, latitude, longitude.
+    target : str
+        Column of the amounts, in the units of the field.
+    environment : xarray.Dataset
+        Predictors on the grid of `field`.
+    volume : str, optional
+        Column of the sampled volumes, m3.
+    name : str, optional
+        Variable with the members.
+    n_replicates : int
+        Refits on resampled blocks; not needed where the members of `model` are such refits themselves.
+    level : float
+        Nominal coverage.
+
+    Returns
+    -------
+    xarray.Dataset
+        `field` with ``low`` and ``high`` (a new sample in that cell lies between them), ``replicate``
+        (replicate, ...) where refits were made, and the numbers that `integrate` needs as attributes
+        ``calibration_*``; ``calibration_warning`` is empty or says why no coverage is claimed.
+
+    Notes
+    -----
+    In 297 virtual oceans the interval of the global total covered the realised truth in 92 % at a nominal 90 %, the
+    spread of members in 24 %; `python -m benchmarks coverage` repeats this.
+
+    Examples
+    --------
+    >>> from aqqua_science import habitat, synthetic
+    >>> ocean = synthetic.virtual_ocean(step=10, n_months=1, rng=1)
+    >>> table = synthetic.sample_ocean(ocean, n_samples=200, rng=1)
+    >>> from aqqua_science.samples import join_environment
+    >>> predictors = ocean[["temperature", "nitrate"]]
+    >>> table = join_environment(table, predictors).dropna(subset=list(predictors))
+    >>> model = habitat.BoostedTrees(n_members=2, n_trees=20).fit(table[list(predictors)], table["biomass_mg_m3"])
+    >>> field = habitat.predict_grid(model, predictors, units="mg m-3")
+    >>> field = calibrate(field, model, table, target="biomass_mg_m3", environment=predictors, n_replicates=5)
+    >>> bool((field["low"] <= field["high"]).where(field["low"].notnull()).min())
+    True
+    """
+    name = name or member_variable(field)
+    predictors = list(model.feature_names_in_)
+    blocks = SpatialBlocks(BLOCK_DEGREES).blocks(table)
+    predicted = _held_out(model, table, target, volume)
+    observed = table[target].to_numpy(dtype=float)
+    effort = np.ones(len(table)) if volume is None else table[volume].to_numpy(dtype=float)
+
+    domain, weights = _domain(field[name], environment[predictors])
+    ratio = intervals.importance(table[predictors].to_numpy(dtype=float), domain, weights)
+    log_ratio, variance = intervals.held_out_correction(observed, predicted, ratio * effort, blocks)
+    found = {
+        "log_correction": log_ratio / 2,
+        "jackknife_variance": variance,
+        "level": level,
+        "n_blocks": len(np.unique(blocks)),
+        "effective_fraction": float(ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum())),
+    }
+    found["warning"] = _warning(found)
+    field = field.assign(_cell_interval(field[name], observed, predicted, blocks, model.scale_, level))
+    field = field.assign_attrs({f"calibration_{key}": value for key, value in found.items()})
+    if model.resampling == "blocks":
+        return field
+    return field.assign(
+        replicate=_replicates(model, table, target, volume, blocks, environment, n_replicates, field[name])
+    )
+
+
+def cell_coverage(observed, predicted, blocks, *, scale, level=0.9, n_folds=5):
+    """
+    Share of held-out samples inside the cell interval, each judged by blocks other than its own.
+
+    Parameters
+    ----------
+    observed, predicted : numpy.ndarray, shape (n,)
+        Amounts and their held-out predictions.
+    blocks : numpy.ndarray of int, shape (n,)
+    scale : float
+        The interval is symmetric in ``log1p(scale * amount)``.
+    level : float
+        Nominal coverage.
+    n_folds : int
+        Parts the blocks are dealt into.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> x = np.linspace(1, 2, 400)
+    >>> cell_coverage(x, x[::-1], np.arange(400) % 40, scale=1.0) > 0.8
+    True
+    """
+    scores = _log_scores(observed, predicted, scale)
+    fold = np.unique(blocks, return_inverse=True)[1] % n_folds
+    inside = np.zeros(len(scores), dtype=bool)
+    for k in np.unique(fold):
+        test = fold == k
+        inside[test] = scores[test] <= intervals.block_quantile(scores[~test], blocks[~test], level)
+    return float(inside.mean())
+
+
+def _held_out(model, table, target, volume):
+    """Mean held-out prediction over two deals of the blocks into five folds."""
+    deals = [
+        out_of_fold(model, table, target=target, volume=volume, cv=SpatialBlocks(BLOCK_DEGREES, random_state=seed))
+        for seed in (0, 1)
+    ]
+    return np.mean(deals, axis=0)
+
+
+def _domain(values, environment):
+    """Predictors and areas of the cells that hold a prediction, thinned to a workable number."""
+    present = values.isel(member=0).notnull()
+    area = cell_area(values).broadcast_like(present).transpose(*present.dims)
+    where = np.flatnonzero(present.values)
+    if where.size > _MAX_DOMAIN_CELLS:
+        where = np.random.default_rng(0).choice(where, _MAX_DOMAIN_CELLS, replace=False)
+    columns = [
+        environment[p].broadcast_like(present).transpose(*present.dims).values.ravel()[where] for p in environment
+    ]
+    return np.column_stack(columns).astype(float), area.values.ravel()[where]
+
+
+def _warning(found):
+    """Why the interval is not claimed to cover, or nothing."""
+    factor = np.exp(2 * found["log_correction"])
+    reasons = []
+    if found["n_blocks"] < intervals.MIN_BLOCKS:
+        reasons.append(f"the samples lie in only {found['n_blocks']} blocks of {BLOCK_DEGREES:g} degrees")
+    if abs(np.log(factor)) > intervals.MAX_LOG_CORRECTION:
+        reasons.append(f"held-out blocks hold {factor:.2f} times what is predicted for them")
+    if found["effective_fraction"] < intervals.MIN_EFFECTIVE_FRACTION:
+        reasons.append(f"only {found['effective_fraction']:.0%} of the samples speak for the mapped ocean")
+    return "; ".join(reasons)
+
+
+def _replicates(model, table, target, volume, blocks, environment, n_replicates, like):
+    """The field of each refit on blocks drawn with replacement."""
+    refit = clone(model).set_params(n_members=n_replicates, resampling="blocks")
+    refit.fit(
+        table[list(model.feature_names_in_)],
+        table[target],
+        groups=blocks,
+        volume=None if volume is None else table[volume],
+    )
+    found = predict_grid(refit, environment, name="replicate", units=like.attrs.get("units"))
+    return (
+        found["replicate"]
+        .rename(member="replicate")
+        .assign_attrs(long_name="map of a refit on resampled blocks", units=like.attrs.get("units"))
+    )
+
+
+def _log_scores(observed, predicted, scale):
+    return np.abs(np.log1p(scale * observed) - np.log1p(scale * predicted))
+
+
+def _cell_interval(values, observed, predicted, blocks, scale, level):
+    """Bounds between which a new sample of each cell lies, by block-conformal prediction."""
+    width = intervals.block_quantile(_log_scores(observed, predicted, scale), blocks, level)
+    middle = np.log1p(scale * values.mean("member"))
+    bounds = {"low": (middle - width).clip(min=0), "high": middle + width}
+    text = {"low": "lower", "high": "upper"}
+    return {
+        key: (np.expm1(bound) / scale)
+        .astype(np.float32)
+        .assign_attrs(
+            units=values.attrs.get("units"),
+            long_name=f"{text[key]} bound of a new sample in the cell, {level:.0%} interval",
+        )
+        for key, bound in bounds.items()
+    }

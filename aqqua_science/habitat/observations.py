@@ -1,0 +1,206 @@
+"""The observations of a recipe: read, selected, summed and screened, with nothing lost on the way."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aqqua_science.habitat.units import budget_units
+from aqqua_science.schema import SchemaError, add_standard_names, nearest_name, require_columns, screen
+
+_KEY = ["sample_id", "time", "month", "latitude", "longitude", "depth", "depth_min", "depth_max", "volume_m3", "water"]
+
+
+def find_file(name, *, folders):
+    """
+    Find a file of a recipe.
+
+    Parameters
+    ----------
+    name : str
+        Absolute, or relative to one of the folders; may hold ``*`` for several files.
+    folders : iterable of pathlib.Path
+        Looked into in this order.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    SchemaError
+        If it is in none of them.
+
+    Examples
+    --------
+    >>> find_file("nowhere.csv", folders=[Path("data")])
+    Traceback (most recent call last):
+    ...
+    aqqua_science.schema.SchemaError: the file 'nowhere.csv' was looked for in data and is not there. ...
+    """
+    for folder in folders:
+        path = Path(folder, name)
+        if path.exists():
+            return [path]
+        found = sorted(path.parent.glob(path.name)) if "*" in path.name else []
+        if found:
+            return found
+    siblings = [p.name for folder in folders for p in Path(folder, name).parent.glob("*")]
+    msg = (
+        f"the file {name!r} was looked for in {', '.join(map(str, folders))} and is not there."
+        f"{nearest_name(Path(name).name, siblings)} Pass --data with the folder that holds it."
+    )
+    raise SchemaError(msg)
+
+
+def read_table(path):
+    """
+    Read a table of samples.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        CSV (comma, semicolon or tab; ``#`` comments) or Parquet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With latitude, longitude, depth and time also under these names where they go by a well-known other.
+
+    Raises
+    ------
+    SchemaError
+        If the file is neither.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "samples.csv")
+    >>> _ = path.write_text("decimalLatitude,decimalLongitude\\n1,2\\n")
+    >>> list(read_table(path))
+    ['decimalLatitude', 'decimalLongitude', 'latitude', 'longitude']
+    """
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, sep=None, engine="python") if _odd_separator(path) else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        msg = f"{path.name} cannot be read as a table: {error}. Give CSV with one header line, or Parquet."
+        raise SchemaError(msg) from error
+    return add_standard_names(table)
+
+
+def _odd_separator(path):
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return "," not in file.readline()
+
+
+def select(table, observations):
+    """
+    Take the rows and columns that a recipe asks for.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    observations : Observations
+
+    Returns
+    -------
+    accepted, rejected : pandas.DataFrame
+        `accepted` has the target and every column that matters for a match-up under its standard name, and
+        `group` when the recipe names one; `rejected` has a column ``reason``.
+
+    Raises
+    ------
+    SchemaError
+        If a column or a value of `where` is missing, units cannot be used, or nothing is left.
+
+    Examples
+    --------
+    >>> from aqqua_science.habitat.recipe import Observations
+    >>> table = pd.DataFrame({"latitude": [0.0, 99.0], "longitude": 0.0, "biomass": 1.0})
+    >>> wanted = Observations(file="samples.csv", target="biomass", units="mg m-3")
+    >>> [len(part) for part in select(table, wanted)]
+    [1, 1]
+    """
+    budget_units(observations.units)
+    renames = {observations.time: "time", observations.volume: "volume_m3", observations.group: "group"}
+    renames.pop(None, None)
+    require_columns(table, [*renames, observations.target, "latitude", "longitude"], what=observations.file)
+    doubled = [new for old, new in renames.items() if new in table.columns and new != old]
+    table = _filtered(table, observations).reset_index(drop=True)
+    twice = table.duplicated()
+    doubles = table[twice].assign(reason="the same row stands earlier in the table")
+    table = table[~twice].drop(columns=doubled).rename(columns=renames)
+    if "time" in table.columns:
+        table["time"] = pd.to_datetime(table["time"], errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
+    target = pd.to_numeric(table[observations.target], errors="coerce")
+    table[observations.target] = target.astype(float)
+    accepted, rejected = _screened(_summed(table, observations), observations)
+    return accepted, pd.concat([doubles, rejected], ignore_index=True)
+
+
+def _filtered(table, observations):
+    """Rows that satisfy `where` and `between`."""
+    require_columns(table, [*observations.where, *observations.between], what=observations.file)
+    for name, wanted in observations.where.items():
+        values = wanted if isinstance(wanted, list) else [wanted]
+        present = set(table[name].dropna().unique())
+        for value in values:
+            if value not in present:
+                shown = sorted(map(str, present))
+                msg = (
+                    f"nothing is left after where: no row has {name} = {value!r}.{nearest_name(value, shown)} "
+                    f"{name} holds {', '.join(shown[:12])}{' ...' if len(shown) > 12 else ''}."
+                )
+                raise SchemaError(msg)
+        table = table[table[name].isin(values)]
+    for name, (low, high) in observations.between.items():
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        table = table[numbers.between(low, high)]
+        if table.empty:
+            span = f"{name} runs from {numbers.min():g} to {numbers.max():g}"
+            msg = f"nothing is left after between: {span}, and {low:g} to {high:g} was asked for."
+            raise SchemaError(msg)
+    if table.empty:
+        msg = f"nothing is left of {observations.file} after where {observations.where}. Ask for fewer conditions."
+        raise SchemaError(msg)
+    return table
+
+
+def _summed(table, observations):
+    """Add the target up over one column, or refuse a table in which several taxa stand side by side."""
+    over = observations.sum_over
+    if over is None:
+        if "taxon" in table.columns and table["taxon"].nunique() > 1:
+            msg = (
+                f"{observations.file} holds {table['taxon'].nunique()} taxa for each sample. "
+                f'Choose with where = {{ taxon = "{table["taxon"].iloc[0]}" }} or add up with sum_over = "taxon".'
+            )
+            raise SchemaError(msg)
+        return table
+    require_columns(table, [over], what=observations.file)
+    keys = [c for c in [*_KEY, "group"] if c in table.columns]
+    rows = table.groupby(keys, sort=False, dropna=False, as_index=False)
+    return rows.agg({observations.target: lambda values: values.sum(min_count=len(values))})
+
+
+def _screened(table, observations):
+    """Split off the rows that cannot be used, each with its reason."""
+    required = ["latitude", "longitude", observations.target]
+    required += [c for c, wanted in [("time", observations.time), ("volume_m3", observations.volume)] if wanted]
+    accepted, rejected = screen(table, required=required)
+    negative = accepted[observations.target] < 0
+    infinite = ~np.isfinite(accepted[observations.target])
+    for rows, reason in [(infinite, "is infinite"), (negative & ~infinite, "is negative")]:
+        rejected = pd.concat([rejected, accepted[rows].assign(reason=f"{observations.target} {reason}")])
+    accepted = accepted[~negative & ~infinite]
+    if accepted.empty:
+        reasons = rejected["reason"].str.replace(r"-?\\d[\\d.e+]*", "…", regex=True).value_counts()
+        msg = f"no row of {observations.file} can be used: {'; '.join(f'{n} x {r}' for r, n in reasons.items())}."
+        raise SchemaError(msg)
+    if not (accepted[observations.target] > 0).any():
+        msg = f"{observations.target} is zero in all {len(accepted)} rows; there is nothing to map. Check where."
+        raise SchemaError(msg)
+    return accepted, rejected

@@ -1,0 +1,206 @@
+"""What a recipe names, made ready: samples joined with their environment, and the grid to be mapped."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+import xarray as xr
+
+from aqqua_science.grids.environment import open_environment
+from aqqua_science.grids.subsetting import coarsen, select_region
+from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
+from aqqua_science.habitat.observations import find_file, read_table, select
+from aqqua_science.samples.matchup import join_environment
+from aqqua_science.schema import SchemaError, nearest_name
+
+_SEA_FLOOR_NAMES = ("sea_floor_depth", "bathymetry", "bottom_depth", "deptho", "sea_floor")
+_SEA_FLOOR_STANDARD_NAMES = (
+    "sea_floor_depth_below_mean_sea_level",
+    "sea_floor_depth_below_geoid",
+    "sea_floor_depth_below_sea_surface",
+    "sea_floor_depth",
+)
+_ALTITUDE_NAMES = ("altitude", "elevation", "topography", "height_above_mean_sea_level", "surface_altitude", "rose")
+
+
+@dataclass
+class Inputs:
+    """Everything a recipe asks for, in memory."""
+
+    table: pd.DataFrame
+    rejected: pd.DataFrame
+    predictors: list
+    environment: xr.Dataset
+    sea_floor: xr.DataArray | None
+    files: list
+    all_rows: pd.DataFrame | None = None
+    notes: list = field(default_factory=list)
+
+
+def prepare(recipe, *, folders, months=None, region=None, resolution=None):
+    """
+    Read, check and join the inputs of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folders : list of pathlib.Path
+        Where its files are looked for.
+    months : list of int, optional
+        Months of the year to map; all by default.
+    region : tuple of float, optional
+        West, east, south, north of the map.
+    resolution : float, optional
+        Degrees; the grid to be mapped is averaged to it.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    SchemaError
+        If anything that the recipe names is missing or cannot be used.
+    """
+    path = find_file(recipe.observations.file, folders=folders)[0]
+    grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
+    raw = read_table(path)
+    accepted, rejected = select(raw, recipe.observations)
+    everything = open_environment(*grids)
+    predictors = _predictors(recipe, everything)
+    environment, notes = _matching_axes(everything[predictors], accepted, recipe)
+    table, unmatched = _joined(accepted, environment, predictors, recipe)
+    inputs = Inputs(
+        table=table,
+        rejected=pd.concat([rejected, unmatched], ignore_index=True),
+        predictors=predictors,
+        environment=environment,
+        sea_floor=find_sea_floor(everything),
+        files=[path, *grids],
+        notes=notes,
+    )
+    if "split" in recipe.observations.where:
+        inputs.all_rows = _without_split(raw, environment, predictors, recipe)
+    return _mapped_part(inputs, recipe, months=months, region=region, resolution=resolution)
+
+
+def find_sea_floor(environment):
+    """
+    Find the depth of the sea floor among the variables of an environment.
+
+    Parameters
+    ----------
+    environment : xarray.Dataset
+
+    Returns
+    -------
+    xarray.DataArray or None
+        Metres, positive down, 0 on land.
+
+    Examples
+    --------
+    >>> altitude = xr.DataArray([-4000.0, 12.0], dims="longitude", attrs={"standard_name": "surface_altitude"})
+    >>> find_sea_floor(xr.Dataset({"ROSE": altitude})).values
+    array([4000.,    0.])
+    """
+    flat = {str(v): environment[v] for v in environment if not {"month", "time", "depth"} & set(environment[v].dims)}
+    for name, values in flat.items():
+        if name.lower() in _SEA_FLOOR_NAMES or values.attrs.get("standard_name") in _SEA_FLOOR_STANDARD_NAMES:
+            sign = -1 if float(values.median()) < 0 else 1
+            return (sign * values).clip(min=0)
+    for name, values in flat.items():
+        if name.lower() in _ALTITUDE_NAMES or values.attrs.get("standard_name") in _ALTITUDE_NAMES:
+            return (-values).clip(min=0)
+    return None
+
+
+def _predictors(recipe, environment):
+    """Names of the predictors, each present in the grids."""
+    names = recipe.environment.predictors or [str(v) for v in environment.data_vars]
+    for name in names:
+        if name not in environment:
+            msg = (
+                f"the predictor {name!r} is in none of the grids.{nearest_name(name, environment.data_vars)} "
+                f"They hold: {', '.join(map(str, environment.data_vars))}."
+            )
+            raise SchemaError(msg)
+    unknown = [name for name in recipe.model.monotone if name not in names]
+    if unknown:
+        msg = f"[model] monotone names {unknown[0]!r}, which is no predictor.{nearest_name(unknown[0], names)}"
+        raise SchemaError(msg)
+    return list(names)
+
+
+def _matching_axes(environment, table, recipe):
+    """Reduce the axes that the samples cannot be matched along, and say so."""
+    notes = []
+    if "depth" in environment.dims and not {"depth", "depth_min"} & set(table.columns):
+        layer = recipe.budget.depth
+        if layer is None:
+            msg = (
+                "the grids have a depth axis, the samples none. Give their layer in metres: [budget] depth = [0, 200]."
+            )
+            raise SchemaError(msg)
+        thickness = layer_thickness(environment[["depth"]], layer)
+        environment = environment.map(
+            lambda v: v.weighted(thickness).mean("depth", keep_attrs=True) if "depth" in v.dims else v
+        )
+        notes.append(f"The samples have no depth: predictors are means over {layer[0]:g}-{layer[1]:g} m.")
+    step = next((d for d in ("month", "time") if d in environment.dims), None)
+    if step and not {"month", "time"} & set(table.columns):
+        environment = environment.mean(step, keep_attrs=True)
+        notes.append(f"The samples have no time: predictors are means over the grids' {step} axis.")
+    return environment.load(), notes
+
+
+def _joined(table, environment, predictors, recipe):
+    """Samples with their predictors; those that cannot be used apart, with the reason."""
+    clash = [p for p in predictors if p in table.columns]
+    layered = "depth" in environment.dims and {"depth_min", "depth_max"} <= set(table.columns)
+    time = "exact" if "time" in environment.dims else "month"
+    joined = join_environment(
+        table.drop(columns=clash), environment, depth="mean" if layered else "nearest", time=time
+    ).reset_index(drop=True)
+    lost = joined[predictors].isna().all(axis=1)
+    reasons = joined["match_reason"].where(joined["match_reason"] != "", "no environment at this place")
+    if recipe.model.missing == "refuse":
+        gaps = joined[predictors].isna()
+        partly = gaps.any(axis=1) & ~lost
+        names = gaps[partly].apply(lambda row: ", ".join(row.index[row]), axis=1)
+        reasons = reasons.mask(
+            partly, names.reindex(reasons.index) + " missing here ([model] missing = 'allow' keeps it)"
+        )
+        lost = lost | partly
+    if lost.all():
+        msg = f"no sample has an environment: {reasons.mode().iloc[0]}. Do samples and grids cover the same sea?"
+        raise SchemaError(msg)
+    return joined[~lost].reset_index(drop=True), joined[lost].assign(reason=reasons[lost])
+
+
+def _without_split(raw, environment, predictors, recipe):
+    """The rows of every part of the table, for a test on the other part and for the fit to all."""
+    where = {k: v for k, v in recipe.observations.where.items() if k != "split"}
+    accepted, _ = select(raw, recipe.observations.model_copy(update={"where": where}))
+    return _joined(accepted, environment, predictors, recipe)[0]
+
+
+def _mapped_part(inputs, recipe, *, months, region, resolution):
+    """Cut and average the environment to the part that is to be mapped."""
+    environment = inputs.environment
+    floor = inputs.sea_floor
+    if months:
+        if "month" not in environment.dims or not set(months) <= set(environment["month"].values.tolist()):
+            held = environment["month"].values.tolist() if "month" in environment.dims else "no month axis"
+            msg = f"--months {','.join(map(str, months))} cannot be mapped: the grids have {held}."
+            raise SchemaError(msg)
+        environment = environment.sel(month=list(months))
+    if "depth" in environment.dims and recipe.budget.depth:
+        thickness = layer_thickness(environment[["depth"]], recipe.budget.depth)
+        environment = environment.sel(depth=environment["depth"][thickness > 0])
+    if region:
+        environment = select_region(environment, region)
+        floor = floor if floor is None else select_region(floor.to_dataset(name=SEA_FLOOR), region)[SEA_FLOOR]
+    if resolution:
+        environment = coarsen(environment, resolution)
+        floor = floor if floor is None else coarsen(floor.to_dataset(name=SEA_FLOOR), resolution)[SEA_FLOOR]
+    inputs.environment, inputs.sea_floor = environment, floor
+    return inputs

@@ -1,0 +1,114 @@
+"""From a recipe to a published map: field, budget, scores and a report."""
+
+import time
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from aqqua_science.files import replacing, write_json
+from aqqua_science.habitat.preparation import prepare
+from aqqua_science.habitat.publication import write_netcdf
+from aqqua_science.habitat.recipe import Recipe, read_recipe
+from aqqua_science.habitat.report import write_report
+
+_STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
+
+
+def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolution=None, draw=None, extra=None):
+    """
+    Make the map, budget and report of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe, str or pathlib.Path
+        A recipe or the path of its TOML file.
+    data : str or pathlib.Path, optional
+        Folder that the recipe's files are relative to; the recipe's own folder is looked into next.
+    out : str or pathlib.Path, optional
+        Folder to write ``result.json``, ``field.nc``, ``report.md``, ``samples.csv`` and ``rejected.csv`` to;
+        nothing is written by default.
+    months : list of int, optional
+        Months of the year to map.
+    region : tuple of float, optional
+        West, east, south, north of the map.
+    resolution : float, optional
+        Degrees to which the mapped grid is averaged.
+    draw : callable, optional
+        Makes the figure of ``map.png``, such as `aqqua_science.plot.summary_map`.
+    extra : dict, optional
+        Added to the result, such as the truth of a virtual ocean.
+
+    Returns
+    -------
+    result : dict
+        What ``result.json`` holds.
+    field : xarray.Dataset
+        What ``field.nc`` holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the recipe is a path and not there.
+    SchemaError
+        If the recipe or what it names is at fault.
+
+    Examples
+    --------
+    >>> run_recipe("no_such_recipe.toml")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: there is no recipe no_such_recipe.toml. ...
+    """
+    started = time.time()
+    folders = [Path(data)] if data is not None else []
+    if not isinstance(recipe, Recipe):
+        folders.append(Path(recipe).parent)
+        recipe = read_recipe(recipe)
+    with tqdm(_STAGES, desc=recipe.title, disable=None, unit="step", leave=False) as bar:
+        stage = _stages(bar)
+        stage("match-up")
+        inputs = prepare(recipe, folders=folders, months=months, region=region, resolution=resolution)
+        # A wrong recipe has stopped by now; only a right one waits for the heavy packages.
+        from aqqua_science.habitat.assembly import compute
+
+        result, field = compute(recipe, inputs, stage=stage)
+        result |= extra or {}
+        clock = time.gmtime(started)
+        result["run"] = {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", clock),
+            "seconds": round(time.time() - started, 2),
+        }
+        if out is not None:
+            stage("files")
+            _write(Path(out), recipe, result, field, inputs, draw)
+        bar.update(1)
+    return result, field
+
+
+def _stages(bar):
+    seen = []
+
+    def stage(name):
+        if seen:
+            bar.update(1)
+        seen.append(name)
+        bar.set_postfix_str(name)
+
+    return stage
+
+
+def _write(out, recipe, result, field, inputs, draw):
+    """Leave the files; ``result.json`` comes last, so that its presence means all is whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = next(v for v in field.data_vars if "member" in field[v].dims)
+    write_netcdf(field, out / "field.nc")
+    for name, table in [("samples.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
+        if len(table):
+            with replacing(out / name) as part:
+                table.to_csv(part, index=False)
+    if draw is not None:
+        figure = draw(field, name=name, samples=inputs.table, title=recipe.title)
+        with replacing(out / "map.png") as part:
+            figure.savefig(part)
+    write_report(result, out / "report.md")
+    write_json(result, out / "result.json")

@@ -1,0 +1,130 @@
+"""Fields as files that others can read: CF-1.11 and ACDD-1.3 NetCDF, written whole or not at all."""
+
+import numpy as np
+import xarray as xr
+
+from aqqua_science.files import replacing
+from aqqua_science.grids.geometry import cell_area
+
+_COORDINATES = {
+    "latitude": {"standard_name": "latitude", "units": "degrees_north", "axis": "Y", "long_name": "latitude"},
+    "longitude": {"standard_name": "longitude", "units": "degrees_east", "axis": "X", "long_name": "longitude"},
+    "depth": {"standard_name": "depth", "units": "m", "axis": "Z", "positive": "down", "long_name": "depth"},
+    "month": {"long_name": "month of the year", "units": "1"},
+    "member": {"long_name": "member of the ensemble", "units": "1"},
+    "replicate": {"long_name": "refit on resampled blocks", "units": "1"},
+}
+
+
+def describe_field(field, *, name, title, summary, credit="", history=""):
+    """
+    Complete a field's attributes to CF-1.11 and ACDD-1.3.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+    name : str
+        The variable with the members.
+    title, summary, credit, history : str
+        Global attributes; `credit` becomes ``acknowledgement``.
+
+    Returns
+    -------
+    xarray.Dataset
+        With cell areas, a coordinate reference system, and attributes on every variable.
+
+    Examples
+    --------
+    >>> from aqqua_science.grids import regular_grid
+    >>> grid = regular_grid(30.0)
+    >>> flat = xr.DataArray(np.ones((2, 6, 12)), grid.coords, ("member", "latitude", "longitude"))
+    >>> field = xr.Dataset({"biomass": flat.assign_attrs(units="mg m-3")})
+    >>> describe_field(field, name="biomass", title="Flat", summary="One everywhere.").attrs["Conventions"]
+    'CF-1.11, ACDD-1.3'
+    """
+    described = field.assign(cell_area=cell_area(field), crs=_crs())
+    for coordinate, attrs in _COORDINATES.items():
+        if coordinate in described.dims:
+            values = described[coordinate] if coordinate in described.coords else np.arange(field.sizes[coordinate])
+            described = described.assign_coords({coordinate: values})
+            described[coordinate].attrs = dict(attrs)
+    gridded = [v for v in described.data_vars if {"latitude", "longitude"} <= set(described[v].dims)]
+    for variable in gridded:
+        described[variable].attrs["grid_mapping"] = "crs"
+        if variable != "cell_area":
+            described[variable].attrs["cell_measures"] = "area: cell_area"
+            described[variable].attrs.setdefault("long_name", str(variable).replace("_", " "))
+    ancillary = [v for v in ("low", "high", "inside", "dissimilarity_index") if v in described]
+    described[name].attrs["cell_methods"] = "latitude: longitude: mean"
+    if ancillary:
+        described[name].attrs["ancillary_variables"] = " ".join(ancillary)
+    return described.assign_attrs(_global_attributes(described, title, summary, credit, history))
+
+
+def write_netcdf(field, path):
+    """
+    Write a field as compressed NetCDF-4, atomically.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+    path : str or pathlib.Path
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> target = pathlib.Path(tempfile.mkdtemp(), "field.nc")
+    >>> write_netcdf(xr.Dataset({"biomass": ("latitude", [1.0])}, {"latitude": [0.5]}), target)
+    >>> target.exists()
+    True
+    """
+    encoding = {}
+    for name, values in field.data_vars.items():
+        if values.dtype.kind == "f" and values.ndim >= 2:
+            encoding[name] = {
+                "zlib": True,
+                "complevel": 2,
+                "_FillValue": np.float32(np.nan) if values.dtype == np.float32 else np.nan,
+            }
+        elif values.dtype.kind in "iu" and values.ndim >= 2:
+            encoding[name] = {"zlib": True, "complevel": 2}
+    encoding |= {str(c): {"_FillValue": None} for c in field.coords}
+    with replacing(path) as part:
+        field.to_netcdf(part, engine="netcdf4", encoding=encoding)
+
+
+def _crs():
+    attrs = {
+        "grid_mapping_name": "latitude_longitude",
+        "semi_major_axis": 6378137.0,
+        "inverse_flattening": 298.257223563,
+        "longitude_of_prime_meridian": 0.0,
+        "long_name": "WGS84",
+    }
+    return xr.DataArray(np.int32(0), attrs=attrs)
+
+
+def _global_attributes(field, title, summary, credit, history):
+    latitude, longitude = field["latitude"].values, field["longitude"].values
+    steps = [abs(float(np.diff(c[:2])[0])) for c in (latitude, longitude)]
+    attrs = {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "title": title,
+        "summary": summary,
+        "keywords": "EARTH SCIENCE > BIOSPHERE > ECOLOGICAL DYNAMICS, plankton, ocean, biomass, habitat model",
+        "source": "aqqua_science: boosted regression trees on imaging samples and gridded predictors",
+        "history": history,
+        "processing_level": "Level 4: model output from lower-level data",
+        "acknowledgement": credit,
+        "standard_name_vocabulary": "CF Standard Name Table v86",
+        "cdm_data_type": "Grid",
+        "geospatial_lat_min": float(latitude.min() - steps[0] / 2),
+        "geospatial_lat_max": float(latitude.max() + steps[0] / 2),
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lat_resolution": steps[0],
+        "geospatial_lon_min": float(longitude.min() - steps[1] / 2),
+        "geospatial_lon_max": float(longitude.max() + steps[1] / 2),
+        "geospatial_lon_units": "degrees_east",
+        "geospatial_lon_resolution": steps[1],
+    }
+    return {key: value for key, value in attrs.items() if value != ""}

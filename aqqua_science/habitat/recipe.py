@@ -1,0 +1,214 @@
+"""A recipe: everything a published map was made from, in one short file."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aqqua_science.schema import SchemaError, nearest_name
+
+Scalar = str | int | float | bool
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Observations(_Part):
+    """Which table, which rows, which column."""
+
+    file: str
+    target: str
+    units: str
+    where: dict[str, Scalar | list[Scalar]] = {}
+    between: dict[str, tuple[float, float]] = {}
+    sum_over: str | None = None
+    time: str | None = None
+    volume: str | None = None
+    group: str | None = None
+
+
+class Environment(_Part):
+    """Which grids, and which of their variables predict."""
+
+    files: list[str] = Field(min_length=1)
+    predictors: list[str] = []
+
+
+class Model(_Part):
+    """Settings of `BoostedTrees`; what is left out keeps its default."""
+
+    objective: Literal["poisson", "tweedie", "gamma", "two-part", "log"] = "poisson"
+    scale: float | None = Field(default=None, gt=0)
+    n_members: int = Field(default=100, ge=2)
+    resampling: Literal["blocks", "groups", "stratified"] = "blocks"
+    n_trees: int | None = Field(default=None, ge=1)
+    learning_rate: float = Field(default=0.075, gt=0, le=1)
+    max_depth: int = Field(default=4, ge=1, le=16)
+    min_child_weight: float = Field(default=3, ge=0)
+    subsample: float = Field(default=0.5, gt=0, le=1)
+    tree_method: Literal["hist", "exact", "approx"] = "hist"
+    base_score: float | Literal["mean"] = "mean"
+    missing: Literal["allow", "impute", "refuse"] = "refuse"
+    monotone: dict[str, Literal[-1, 0, 1]] = {}
+    volume_as: Literal["weight", "offset"] = "weight"
+    random_state: int = 0
+
+
+class Validation(_Part):
+    """How the model is put to the test."""
+
+    folds: int = Field(default=5, ge=2, le=50)
+    blocks_degrees: float = Field(default=15, gt=0, le=90)
+
+
+class Budget(_Part):
+    """What is added up."""
+
+    depth: tuple[float, float] | None = None
+    regions: str = "basins"
+    clip_to_seafloor: bool | None = None
+    kind: Literal["stock", "flux"] | None = None
+
+    @field_validator("depth")
+    @classmethod
+    def _top_above_bottom(cls, depth):
+        if depth is not None and not 0 <= depth[0] < depth[1]:
+            msg = f"depth must be [top, bottom] in metres, positive down; got {list(depth)}. Example: [0, 200]"
+            raise ValueError(msg)
+        return depth
+
+
+class Reference(_Part):
+    """A published value to stand beside."""
+
+    value: float
+    units: str
+    source: str
+
+
+class Recipe(_Part):
+    """
+    A map's recipe, as read from TOML.
+
+    Parameters
+    ----------
+    title : str
+    observations, environment, model, validation, budget, reference
+        The tables of the file; `model`, `validation`, `budget` and `reference` may be left out.
+    credit : str
+        Who is to be thanked wherever the map goes: data sources, citations, licences.
+
+    Examples
+    --------
+    >>> recipe = Recipe(
+    ...     title="Copepods",
+    ...     observations={"file": "samples.csv", "target": "biomass", "units": "mg m-3"},
+    ...     environment={"files": ["environment.nc"]},
+    ... )
+    >>> recipe.model.objective
+    'poisson'
+    """
+
+    title: str
+    credit: str = ""
+    observations: Observations
+    environment: Environment
+    model: Model = Model()
+    validation: Validation = Validation()
+    budget: Budget = Budget()
+    reference: Reference | None = None
+
+    def digest(self):
+        """
+        Identify the recipe by its content.
+
+        Returns
+        -------
+        str
+            SHA-256 of the canonical JSON.
+        """
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def read_recipe(path):
+    """
+    Read and check a recipe.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A TOML file.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    SchemaError
+        If the file is no TOML, or a key is unknown, missing or has a wrong value; the message names the key,
+        the rule and the nearest right name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "recipe.toml")
+    >>> _ = path.write_text('titel = "Copepods"')
+    >>> read_recipe(path)
+    Traceback (most recent call last):
+    ...
+    aqqua_science.schema.SchemaError: recipe.toml: unknown key 'titel'. Did you mean 'title'? ...
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"there is no recipe {path}. Pass the path of a TOML file; maps/README.md lists those that come along."
+        raise FileNotFoundError(msg)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path.name} is not valid TOML: {error}. Strings stand in double quotes, tables in [brackets]."
+        raise SchemaError(msg) from error
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        raise SchemaError("; ".join(f"{path.name}: {_explain(fault)}" for fault in faults[:5])) from None
+
+
+def _explain(fault):
+    """One fault as value, rule and remedy."""
+    place = [p for p in fault["loc"] if not (isinstance(p, str) and p in _UNION_TAGS)]
+    key = ".".join(map(str, place))
+    if fault["type"] == "extra_forbidden":
+        names = list(_fields_at(place[:-1]))
+        return f"unknown key {key!r}.{nearest_name(place[-1], names)} Allowed here: {', '.join(names)}"
+    if fault["type"] == "missing":
+        return f"the key {key!r} is missing. {_EXAMPLES.get(key, 'Add it to the recipe.')}"
+    rule = fault["msg"].removeprefix("Value error, ")
+    return f"{key} = {fault['input']!r} will not do: {rule[:1].lower()}{rule[1:]}"
+
+
+_UNION_TAGS = {"str", "int", "float", "bool", "literal['mean']", "list[union[str,int,float,bool]]"}
+_EXAMPLES = {
+    "title": 'Add for example: title = "Copepod biomass, 0-200 m".',
+    "observations": "Add a table [observations] with file, target and units.",
+    "observations.file": 'Add for example: file = "samples.csv".',
+    "observations.target": 'Add for example: target = "biomass".',
+    "observations.units": 'Add for example: units = "mg m-3".',
+    "environment": "Add a table [environment] with files and predictors.",
+    "environment.files": 'Add for example: files = ["environment.nc"].',
+}
+
+
+def _fields_at(place):
+    part = Recipe
+    for name in place:
+        annotation = part.model_fields[name].annotation
+        part = Reference if name == "reference" else annotation
+    return part.model_fields

@@ -1,0 +1,281 @@
+"""The report of a map: its numbers in plain words, in the order of the ODMAP protocol."""
+
+import math
+from pathlib import Path
+
+from aqqua_science.files import replacing
+
+NO_SKILL = 0.05
+"""Squared correlation on the log scale, under blocked folds, below which a model is said to have no skill."""
+
+_SCHEMES = {
+    "random": "random folds (gaps between neighbours)",
+    "blocks": "spatial blocks (unvisited regions)",
+    "knndm": "folds as far away as the map is (kNNDM)",
+    "groups": "whole groups (cruises) held out",
+    "split": "the study's own test part",
+}
+
+
+def write_report(result, path):
+    """
+    Write a result as a Markdown page.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+    path : str or pathlib.Path
+
+    Examples
+    --------
+    >>> has_skill({"validation": [{"scheme": "blocks", "r2_log_correlation": 0.3}]})
+    True
+    """
+    sections = [_headline, _reference, _skill, _applicability, _interval, _sensitivity, _regions, _inputs, _odmap]
+    parts = [f"# {result['title']}", "![map](map.png)", *(section(result) for section in sections)]
+    with replacing(Path(path)) as part:
+        part.write_text("\n\n".join(p for p in parts if p) + "\n", encoding="utf-8")
+
+
+def has_skill(result):
+    """
+    Tell whether a model predicts regions it has not seen better than their mean.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+
+    Returns
+    -------
+    bool
+        By the squared correlation on the log scale under blocked folds.
+
+    Examples
+    --------
+    >>> has_skill({"validation": [{"scheme": "blocks", "r2_log_correlation": 0.01}]})
+    False
+    """
+    row = _scheme(result, "blocks")
+    return bool(row) and (row["r2_log_correlation"] or 0) >= NO_SKILL
+
+
+def global_row(result):
+    """
+    The row of the global annual budget.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> global_row({"budget": [{"region": "global", "month": "annual", "median": 1.0}]})["median"]
+    1.0
+    """
+    return next(row for row in result["budget"] if row["region"] == "global" and row["month"] == "annual")
+
+
+def number(value):
+    """
+    A number as people read it: three significant digits.
+
+    Parameters
+    ----------
+    value : float or None
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> number(0.083512), number(1234.5), number(None)
+    ('0.0835', '1,230', 'not known')
+    """
+    if value is None or value != value:
+        return "not known"
+    digits = f"{value:.3g}"
+    return f"{float(digits):,.0f}" if abs(value) >= 1000 and abs(value) < 1e6 else digits
+
+
+def estimate_text(row):
+    """
+    An estimate with its interval and units.
+
+    Parameters
+    ----------
+    row : dict
+        Of a budget.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> estimate_text({"median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"})
+    '0.08 PgC (90 % interval 0.06-0.1)'
+    """
+    if row["low"] is None or row["low"] != row["low"]:
+        return f"{number(row['median'])} {row['units']} (no interval)"
+    return f"{number(row['median'])} {row['units']} ({100 * row['level']:g} % interval {number(row['low'])}-{number(row['high'])})"
+
+
+def _scheme(result, name):
+    return next((row for row in result["validation"] if row["scheme"] == name), None)
+
+
+def _headline(result):
+    row = global_row(result)
+    lines = [f"**The mapped ocean holds {estimate_text(row)}**"]
+    if row["units"].endswith("yr-1"):
+        lines = [f"**Through the mapped ocean pass {estimate_text(row)}**"]
+    lines[0] += f" over {number(row['area_m2'] / 1e12)} million km2."
+    lines.append(
+        f"The map itself, before the correction by held-out blocks, adds up to {number(row['mean'])} {row['units']}; "
+        f"its members alone spread over {number(row['member_low'])}-{number(row['member_high'])}, which is not an interval "
+        "that covers (in virtual oceans it held the truth one time in four)."
+    )
+    if result["interval"]["warning"]:
+        lines.append(f"**The interval is not claimed to cover**: {result['interval']['warning']}.")
+    if not has_skill(result):
+        lines.append(
+            "**No skill**: held out by region, this model predicts no better than a mean. Do not use the map's pattern."
+        )
+    if "truth" in result:
+        inside = row["low"] <= result["truth"]["value"] <= row["high"]
+        lines.append(
+            f"The truth of this virtual ocean is {number(result['truth']['value'])} {result['truth']['units']}, "
+            f"{'inside' if inside else 'outside'} the interval."
+        )
+    return "\n\n".join(lines)
+
+
+def _reference(result):
+    reference = result["reference"]
+    if not reference:
+        return ""
+    row = global_row(result)
+    ratio = row["mean"] / reference["value"] if reference["units"] == row["units"] else None
+    text = (
+        f"## Beside the published value\n\n{reference['source']}: {number(reference['value'])} {reference['units']}. "
+    )
+    if ratio is None:
+        return text + f"Ours is in {row['units']}."
+    inside = row["low"] is not None and row["low"] <= reference["value"] <= row["high"]
+    return text + (
+        f"Our map adds up to {number(row['mean'])} {row['units']}, {ratio:.2f} times that; the published value lies "
+        f"{'inside' if inside else 'outside'} our interval."
+    )
+
+
+def _skill(result):
+    columns = ["r2", "r2_correlation", "r2_log", "spearman", "mae", "distance_to_domain_km", "n"]
+    header = (
+        "| held out | R2 | squared correlation | R2 (log) | Spearman | mean abs. error | km from the map's need | n |"
+    )
+    rows = [
+        f"| {_SCHEMES.get(r['scheme'], r['scheme'])} | " + " | ".join(number(r.get(c)) for c in columns) + " |"
+        for r in result["validation"]
+    ]
+    return "\n".join(["## Skill on samples that were held out\n", header, "|---" * 8 + "|", *rows]) + (
+        "\n\nRandom folds flatter a map: their held-out samples have neighbours in training. The distance is that between "
+        "how far held-out samples and map cells lie from the nearest training sample (Wasserstein, km); smaller is a fairer test."
+    )
+
+
+def _applicability(result):
+    blocked, random = result["extrapolated_area_fraction"], result["extrapolated_area_fraction_random_folds"]
+    return (
+        "## Where the map leaves its samples\n\n"
+        f"{blocked:.1%} of the mapped area lies outside the area of applicability (Meyer and Pebesma 2021) when its "
+        f"threshold is set with the blocked folds, {random:.1%} with random folds. It is counted in the budget and hatched on the map."
+    )
+
+
+def _interval(result):
+    interval = result["interval"]
+    text = (
+        "## The intervals\n\n"
+        f"Of the total: refits on resampled blocks of 20 degrees and a held-out correction of which half is applied "
+        f"(factor {math.exp(interval['log_correction']):.3f}; {interval['n_blocks']} blocks; effective share of "
+        f"the samples {interval['effective_fraction']:.0%}). In simulated surveys of this kind such intervals held the truth in "
+        "85-95 % of cases; a bias shared by all samples is in none of them.\n\n"
+        f"Of a cell: a new sample there lies between `low` and `high`; on held-out blocks {interval['cell_coverage_held_out']:.1%} did."
+    )
+    if interval["member_envelope_coverage_95"] is not None:
+        text += f" The 95 % envelope of the members held {interval['member_envelope_coverage_95']:.0%} of the samples that no member had seen."
+    return text
+
+
+def _sensitivity(result):
+    rows = result["sensitivity"].get("all_rows")
+    if not rows:
+        return ""
+    return (
+        "## What the choice of rows does\n\n"
+        f"The recipe fits on one split of the table ({result['n_samples']} rows). Fitted on all {rows['n_samples']} rows the map adds up to "
+        f"{number(rows['mean'])} {rows['units']} instead of {number(global_row(result)['mean'])}: a difference that no spread of "
+        "members shows, and part of the real uncertainty of this estimate."
+    )
+
+
+def _regions(result):
+    rows = [r for r in result["budget"] if r["month"] == "annual"]
+    months = [r for r in result["budget"] if r["month"] != "annual" and r["region"] == "global"]
+    lines = [
+        "## Budget\n",
+        f"| region | estimate ({rows[0]['units']}) | 90 % interval | map before correction | million km2 |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [_budget_line(r["region"], r) for r in rows] + [
+        _budget_line(f"global, month {r['month']}", r) for r in months
+    ]
+    return "\n".join(lines) + (
+        "\n\nRegions add up to the global row. Their intervals do not: errors of regions are correlated, so intervals must "
+        "not be added."
+    )
+
+
+def _budget_line(label, r):
+    return (
+        f"| {label} | {number(r['median'])} | {number(r['low'])}-{number(r['high'])} | {number(r['mean'])} | "
+        f"{number(r['area_m2'] / 1e12)} |"
+    )
+
+
+def _inputs(result):
+    notes = [
+        f"- {n_rows} rows could not be used; `rejected.csv` names the reason of each."
+        for n_rows in [result["n_rejected"]]
+        if n_rows
+    ]
+    notes += [f"- {note}" for note in result["notes"]]
+    return "## Worth knowing\n\n" + "\n".join(notes) if notes else ""
+
+
+def _odmap(result):
+    recipe, model = result["provenance"]["recipe"], result["provenance"]["model"]
+    rows = {
+        "Overview: target": f"{recipe['observations']['target']} ({recipe['observations']['units']})",
+        "Overview: credit": recipe["credit"] or "none stated",
+        "Data: observations": f"{recipe['observations']['file']}, {result['n_samples']} used, {result['n_rejected']} rejected",
+        "Data: selection": str(recipe["observations"]["where"] | recipe["observations"]["between"] or "all rows"),
+        "Data: predictors": ", ".join(recipe["environment"]["predictors"]) or "all variables of the grids",
+        "Data: checksums": "; ".join(f"{k} {v[:12]}" for k, v in result["provenance"]["inputs"].items()),
+        "Model: algorithm": ", ".join(f"{k} {v}" for k, v in model.items() if not isinstance(v, (list, dict))),
+        "Assessment: folds": f"{recipe['validation']['folds']} folds, blocks of {recipe['validation']['blocks_degrees']:g} degrees",
+        "Prediction: extent": f"{result['n_cells']} cells",
+        "Prediction: uncertainty": "of totals and of cells, as above",
+        "Software": ", ".join(f"{k} {v}" for k, v in result["provenance"]["versions"].items() if v),
+        "Recipe": result["provenance"]["recipe_sha256"],
+    }
+    table = "\n".join(f"| {k} | {v} |" for k, v in rows.items())
+    return "## Record (after ODMAP, Zurell et al. 2020)\n\n| item | value |\n|---|---|\n" + table
