@@ -24,13 +24,13 @@ Overwrite = Annotated[bool, typer.Option(help="Replace what is already there.")]
 
 def main():
     """Run the command: exit 0 when done, 1 when the input is at fault, 2 when the call is."""
-    from aqqua_science.schema import SchemaError
+    from aqqua_science.optional import MissingDependency
 
     try:
         app()
-    except SchemaError as error:
+    except ValueError as error:
         _stop(error, code=1)
-    except ImportError as error:
+    except MissingDependency as error:
         _stop(error, code=2)
 
 

@@ -1,0 +1,228 @@
+"""From a fitted model and gridded predictors to a field with one map per member."""
+
+import copy
+import json
+import os
+import shutil
+import uuid
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pandas as pd
+import xarray as xr
+from joblib import effective_n_jobs
+from tqdm.dask import TqdmCallback
+
+from aqqua_science.schema import SchemaError, nearest_name
+
+DIMENSIONS = ("month", "time", "depth", "latitude", "longitude")
+"""Dimensions that predictors may have, in the order of the field."""
+
+_BLOCK_VALUES = 2_000_000
+_GAP, _LAND = 1, 2
+
+
+def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None):
+    """
+    Predict every member of a model on a grid.
+
+    Works block by block, so that memory holds the result (or nothing of it, with `to`) and a few blocks
+    more. A predictor without some dimension, such as bathymetry, counts for all months and depths.
+
+    Parameters
+    ----------
+    model : BoostedTrees
+        Fitted on a table whose columns are variables of `env`.
+    env : xarray.Dataset
+        Predictors with dimensions out of month (or time), depth, latitude, longitude; other variables are
+        ignored. Backed by Dask the result is lazy and computes on whatever cluster is at hand.
+    name : str
+        Of the predicted variable.
+    units : str, optional
+        CF units of the predicted variable, those of the target.
+    chunks : dict, optional
+        Block length along dimensions; makes the result lazy for predictors in memory as well.
+    to : str or pathlib.Path, optional
+        Write to this new ``.zarr`` or ``.nc`` while predicting. It appears once it is complete.
+
+    Returns
+    -------
+    xarray.Dataset
+        `name` (member, ...) in float32. NaN on land and below the sea floor, that is where every predictor
+        with gaps is missing (every one with gaps and a depth, if there are such). Elsewhere a cell that lacks
+        some predictor is NaN too, unless ``model.missing`` is "impute" or "allow". Such cells are counted
+        in the attributes ``n_cells_predictor_missing`` and ``share_predictor_missing`` (of all cells at sea).
+        With `to`, the dataset opened from there.
+
+    Raises
+    ------
+    SchemaError
+        If a predictor is missing from `env`, or has dimensions other than those above.
+    FileExistsError
+        If `to` exists already.
+    ValueError
+        If the model was fitted without column names, or `to` is neither ``.zarr`` nor ``.nc``.
+
+    Examples
+    --------
+    >>> from aqqua_science.grids import regular_grid
+    >>> from aqqua_science.habitat import BoostedTrees
+    >>> table = pd.DataFrame({"temperature": np.linspace(0, 30, 100)})
+    >>> model = BoostedTrees(n_members=3, n_trees=10).fit(table, table["temperature"] ** 2)
+    >>> env = regular_grid(10.0)
+    >>> env["temperature"] = 30 * np.cos(np.radians(env["latitude"]))
+    >>> field = predict_grid(model, env, units="mg m-3")
+    >>> dict(field["biomass"].sizes)
+    {'member': 3, 'latitude': 18}
+    """
+    predictors = _predictors(model, env)
+    path = None if to is None else _checked_path(to)
+    in_memory = not any(dask.is_dask_collection(predictor.data) for predictor in predictors)
+    lengths = chunks or _block_lengths(predictors, n_members=len(model.models_))
+    predictors = [p.chunk({dim: n for dim, n in lengths.items() if dim in p.dims}) for p in predictors]
+    with _threads(model) if in_memory else nullcontext():
+        field = _field(model, predictors, name=name, units=units)
+        if path is not None:
+            return _write(field, path, name=name)
+        return _load(field, name=name) if in_memory and chunks is None else field
+
+
+def _predictors(model, env):
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        msg = "the model knows no predictor names: it was fitted on a bare array. Fit it on a DataFrame."
+        raise ValueError(msg)
+    for name in names:
+        if name not in env.data_vars:
+            msg = (
+                f"env has no predictor {name!r}.{nearest_name(name, env.data_vars)} "
+                f"Its variables are: {', '.join(map(str, env.data_vars))}."
+            )
+            raise SchemaError(msg)
+    dims = {dim for name in names for dim in env[name].dims}
+    if not dims <= set(DIMENSIONS) or {"month", "time"} <= dims:
+        msg = (
+            f"predictors may have the dimensions {DIMENSIONS}, and month or time but not both; got {sorted(dims)}. "
+            "Rename or select the others; open_environment does so for files."
+        )
+        raise SchemaError(msg)
+    order = [dim for dim in DIMENSIONS if dim in dims]
+    return [env[name].transpose(*[dim for dim in order if dim in env[name].dims]) for name in names]
+
+
+def _checked_path(to):
+    path = Path(to)
+    if path.suffix not in (".zarr", ".nc"):
+        msg = f"to must end in .zarr or .nc; got {path.name!r}."
+        raise ValueError(msg)
+    if path.exists():
+        msg = f"{path} exists already and is not overwritten. Remove it or choose another name."
+        raise FileExistsError(msg)
+    return path
+
+
+def _block_lengths(predictors, *, n_members):
+    """Blocks within the chunks of the predictors and small enough for all members, whole parallels first."""
+    chunks = {}
+    for predictor in predictors:
+        for dim, size in predictor.sizes.items():
+            longest = max(predictor.chunksizes.get(dim, [size]))
+            chunks[dim] = min(chunks.get(dim, size), longest)
+    cells = max(1, _BLOCK_VALUES // n_members)
+    lengths = {}
+    for dim in reversed([dim for dim in DIMENSIONS if dim in chunks]):
+        lengths[dim] = min(chunks[dim], cells)
+        cells = max(1, cells // lengths[dim])
+    return lengths
+
+
+def _threads(model):
+    return dask.config.set(scheduler="threads", num_workers=effective_n_jobs(model.n_jobs))
+
+
+def _field(model, predictors, *, name, units):
+    """The lazy field; only where predictors are missing is looked up at once."""
+    gaps = dask.compute(*(np.isnan(predictor).any() for predictor in predictors))
+    gappy = [i for i, gap in enumerate(gaps) if gap]
+    solid = [i for i in gappy if "depth" in predictors[i].dims] or gappy
+    status = _map_blocks(partial(_status, solid=solid), predictors, dtype=np.int8)
+    n_gap, n_land = dask.compute((status == _GAP).sum(), (status == _LAND).sum())
+    worker = copy.copy(model).set_params(n_jobs=1)  # blocks fill the cores, members need not
+    n_members = len(model.models_)
+    values = _map_blocks(
+        partial(_predict_block, model=worker, solid=solid), predictors, dtype=np.float32, member=n_members
+    ).transpose("member", *status.dims)
+    values.attrs = {"long_name": name.replace("_", " ")} | ({} if units is None else {"units": units})
+    member = ("member", np.arange(n_members, dtype=np.int32), {"standard_name": "realization", "units": "1"})
+    attributes = {
+        "n_cells_predictor_missing": int(n_gap),
+        "share_predictor_missing": float(n_gap / max(status.size - n_land, 1)),
+        "model": json.dumps(model.settings_),
+    }
+    return xr.Dataset({name: values.assign_coords(member=member)}, attrs=attributes)
+
+
+def _map_blocks(function, predictors, *, dtype, **new_dims):
+    return xr.apply_ufunc(
+        function,
+        *predictors,
+        output_core_dims=[list(new_dims)],
+        dask="parallelized",
+        output_dtypes=[dtype],
+        dask_gufunc_kwargs={"output_sizes": new_dims},
+        keep_attrs="override",
+    )
+
+
+def _status(*predictors, solid):
+    """Whether each cell has all predictors, lacks some, or is land (or sea floor)."""
+    missing = np.isnan(np.broadcast_arrays(*predictors))
+    land = missing[solid].all(axis=0) if solid else False
+    return np.where(land, _LAND, missing.any(axis=0) * _GAP).astype(np.int8)
+
+
+def _predict_block(*predictors, model, solid):
+    status = _status(*predictors, solid=solid)
+    wanted = status == 0 if model.missing == "refuse" else status < _LAND
+    values = np.full((len(model.models_), *status.shape), np.nan, dtype=np.float32)
+    if wanted.any():
+        columns = [block[wanted].astype(np.float32) for block in np.broadcast_arrays(*predictors)]
+        table = pd.DataFrame(dict(zip(model.feature_names_in_, columns, strict=True)))
+        values[:, wanted] = model.predict_members(table)
+    return np.moveaxis(values, 0, -1)
+
+
+def _progress(name):
+    return TqdmCallback(desc=f"predicting {name}", disable=None)
+
+
+def _load(field, *, name):
+    """The field in memory; each block goes straight to its place."""
+    values = np.empty(field[name].shape, dtype=np.float32)
+    with _progress(name):
+        da.store(field[name].data, values, lock=False)
+    return field.assign({name: field[name].copy(data=values)})
+
+
+def _write(field, path, *, name):
+    """Write beside the target and rename at the end, so that nobody finds half a field."""
+    partial_path = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        with _progress(name):
+            if path.suffix == ".zarr":
+                field.to_zarr(partial_path, consolidated=False)
+            else:
+                lengths = [1, *field[name].data.chunksize[1:]]
+                encoding = {"zlib": True, "complevel": 1, "chunksizes": lengths, "_FillValue": np.float32(np.nan)}
+                field.to_netcdf(partial_path, encoding={name: encoding})
+        os.replace(partial_path, path)
+    except BaseException:
+        shutil.rmtree(partial_path, ignore_errors=True) if partial_path.is_dir() else partial_path.unlink(True)
+        raise
+    if path.suffix == ".zarr":
+        return xr.open_zarr(path, consolidated=False)
+    return xr.open_dataset(path, chunks={})

@@ -1,0 +1,34 @@
+"""`python -m benchmarks [NAME ...]` measures and prints ratios; `python -m benchmarks coverage` tests the interval."""
+
+import argparse
+import importlib
+import sys
+
+SPEED = ("matchup", "boosting", "prediction", "extrapolation")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, coverage; all speeds by default")
+    names = parser.parse_args().names or SPEED
+    unknown = set(names) - {*SPEED, "coverage"}
+    if unknown:
+        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(SPEED)}, coverage")
+    for name in names:
+        print(f"{name} ...", file=sys.stderr)
+        found = importlib.import_module(f"benchmarks.{name}").run()
+        print(found if isinstance(found, str) else _table(found))
+
+
+def _table(rows):
+    """Markdown: the ratio says how many times faster ours is than the peer."""
+    lines = ["| task | ours, s | peer | peer, s | peer / ours | note |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {r['task']} | {r['ours_s']:.2f} | {r['peer']} | {r['peer_s']:.2f} | **{r['ratio']:.1f}** | {r['note']} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

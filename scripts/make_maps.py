@@ -1,0 +1,186 @@
+"""
+Write the recipes of maps/, run them, and list them in maps/README.md.
+
+    python scripts/make_maps.py DATA [--only NAME ...] [--list]
+
+DATA is the folder that holds drago2022/. Maps that are already made are kept unless named by --only;
+--list writes only the page.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from aqqua_science.files import replacing
+from aqqua_science.habitat.report import global_row, has_skill, number
+
+MAPS = Path(__file__).resolve().parents[1] / "maps"
+CREDIT = (
+    "Biomass from UVP5 images and predictors: Drago et al. 2022, Frontiers in Marine Science 9: 894372 (article CC BY 4.0)"
+)
+TAXA = (
+    "Acantharea Annelida Appendicularia Chaetognatha Cnidaria Cnidaria_others Collodaria_colonial Collodaria_others Copepoda "
+    "Copepoda_refit Crustacea_others Ctenophora Eumalacostraca Foraminifera Hydrozoa_others Mollusca_others Ostracoda "
+    "Phaeodaria Rhizaria Rhizaria_others Siphonophorae"
+).split()
+RARE = ["Doliolida", "Limacinidae"]
+AGGREGATES = {"Rhizaria", "Cnidaria", "Copepoda_refit"}
+REFERENCES = {
+    "copepoda_0_200m": (0.0829, "Drago et al. 2022, published map integrated over 340.28e12 m2"),
+    "rhizaria_0_200m": (0.089, "Biard et al. 2016, Rhizaria above 600 um, top 200 m"),
+    "total_0_200m": (0.229, "Drago et al. 2022, zooplankton 0.765-37.5 mm ESD, 0-200 m"),
+}
+PREDICTORS = "temperature salinity silicate phosphate nitrate oxygen chlorophyll bathymetry distance_to_coast".split()
+
+RECIPE = """\
+title = "{title}"
+credit = "{credit}"
+[observations]
+file = "drago2022/biomass_0_200m.csv"
+target = "biomass_sphere_mgC_m3"
+units = "mg m-3"
+where = {{ taxon = {taxon} }}
+{sum_over}[environment]
+files = ["drago2022/environment_0_200m.nc"]
+predictors = [{predictors}]
+[model]
+objective = "poisson"
+n_members = 100
+resampling = "stratified"
+n_trees = 222
+learning_rate = 0.075
+max_depth = 4
+min_child_weight = 3
+subsample = 0.5
+tree_method = "exact"
+base_score = 0.5
+missing = "refuse"
+random_state = 0
+[validation]
+folds = 5
+blocks_degrees = 15
+[budget]
+depth = [0, 200]
+regions = "basins"
+clip_to_seafloor = true
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--list", action="store_true")
+    choice = parser.parse_args()
+    if not choice.list:
+        for taxon in TAXA:
+            make(f"{taxon.lower()}_0_200m", recipe_of(taxon.replace("_", " "), [taxon]), choice)
+        make("drago2022_copepoda_0_200m", None, choice)
+        members = [t for t in TAXA if t not in AGGREGATES] + RARE
+        make("total_0_200m", recipe_of("Zooplankton", members), choice)
+        skilled = [t for t in members if t in RARE or has_skill(result_of(f"{t.lower()}_0_200m"))]
+        make("total_of_skilled_taxa_0_200m", recipe_of("Zooplankton of the taxa with held-out skill", skilled), choice)
+    write_page()
+
+
+def recipe_of(label, taxa):
+    """Recipe of one taxon, or of the sum of several."""
+    listed = json.dumps(taxa if len(taxa) > 1 else taxa[0])
+    text = RECIPE.format(
+        title=f"{label} biomass, 0-200 m",
+        credit=CREDIT,
+        taxon=listed,
+        sum_over='sum_over = "taxon"\n' if len(taxa) > 1 else "",
+        predictors=", ".join(f'"{p}"' for p in PREDICTORS),
+    )
+    return text
+
+
+def make(name, text, choice):
+    """Write one recipe and run it, unless its result is there."""
+    folder = MAPS / name
+    if choice.only and name not in choice.only or not choice.only and (folder / "result.json").exists():
+        return
+    if text is not None:
+        value, source = REFERENCES.get(name, (None, None))
+        if value:
+            text += f'[reference]\nvalue = {value}\nunits = "PgC"\nsource = "{source}"\n'
+        with replacing(folder / "recipe.toml") as part:
+            part.write_text(text, encoding="utf-8")
+    print(name, file=sys.stderr)
+    command = [sys.executable, "-m", "aqqua_science", "map", folder / "recipe.toml", "--data", choice.data, "--overwrite"]
+    subprocess.run(command, check=True)
+
+
+def result_of(name):
+    return json.loads((MAPS / name / "result.json").read_text(encoding="utf-8"))
+
+
+def write_page():
+    """List every map: ours beside the published value, with skill under both schemes."""
+    names = sorted(p.parent.name for p in MAPS.glob("*/result.json"))
+    lines = [_line(name, result_of(name)) for name in names]
+    with replacing(MAPS / "README.md") as part:
+        part.write_text(PAGE.format(rows="\n".join(lines), totals=_totals()), encoding="utf-8")
+
+
+def _line(name, result):
+    row, blocks, random = global_row(result), _scheme(result, "blocks"), _scheme(result, "random")
+    reference = result["reference"]
+    published = f"{number(reference['value'])} ({reference['source']})" if reference else "none published"
+    flags = [] if has_skill(result) else ["no held-out skill"]
+    flags += [result["interval"]["warning"]] if result["interval"]["warning"] else []
+    return (
+        f"| [{result['title']}]({name}/report.md) | {number(row['median'])} ({number(row['low'])}-{number(row['high'])}) "
+        f"| {number(row['mean'])} | {published} | {_skill(random)} | {_skill(blocks)} "
+        f"| {result['extrapolated_area_fraction']:.1%} | {'; '.join(flags)} |"
+    )
+
+
+def _skill(row):
+    return f"{number(row['r2_correlation'])} / {number(row['r2_log_correlation'])}"
+
+
+def _scheme(result, name):
+    return next(row for row in result["validation"] if row["scheme"] == name)
+
+
+def _totals():
+    """Sums over the taxon maps, with and without those that have no held-out skill."""
+    results = {t: result_of(f"{t.lower()}_0_200m") for t in TAXA if t not in AGGREGATES}
+    skilled = {t: r for t, r in results.items() if has_skill(r)}
+    unskilled = [t for t in results if t not in skilled]
+    sums = [sum(global_row(r)["median"] for r in group.values()) for group in (results, skilled)]
+    return (
+        f"Added up taxon by taxon, the {len(results)} maps that count every animal once give {number(sums[0])} PgC; "
+        f"without the {len(unskilled)} taxa that have no held-out skill ({', '.join(unskilled)}) they give {number(sums[1])} PgC. "
+        "The two maps of totals model the summed biomass directly and carry an interval; a sum of taxa does not, "
+        "because the errors of taxa are not independent."
+    )
+
+
+PAGE = """\
+# Published maps
+
+Each folder holds a recipe, its result and its figure; `field.nc` is made by running the recipe:
+
+    aqqua map maps/copepoda_0_200m/recipe.toml --data DATA --out copepoda
+
+DATA is a folder with `drago2022/` in it: the tables and predictors of Drago et al. (2022), whose repository is
+dlaetitia/Global_zooplankton_biomass_distribution. `python scripts/make_maps.py DATA` makes all of them and this page.
+
+`drago2022_copepoda_0_200m` reproduces the published map; every other map is the defended version: all 892 cells, cells with
+missing predictors left out, thickness clipped at the sea floor, half of the correction that held-out blocks suggest, and a 90 %
+interval that was tested on virtual oceans. Skill is the squared correlation of amounts / of their logarithm.
+
+| map | estimate, PgC (90 % interval) | map before correction | published | skill, random folds | skill, 15 degree blocks | area outside applicability | flags |
+|---|---|---|---|---|---|---|---|
+{rows}
+
+{totals}
+"""
+
+if __name__ == "__main__":
+    main()
