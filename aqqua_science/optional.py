@@ -38,7 +38,7 @@ def require(name, *, for_):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         msg = (
             f"{for_} needs the package {error.name!r}, which is not installed. "

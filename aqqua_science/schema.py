@@ -81,7 +81,7 @@ def nearest_name(name, names):
 
     Examples
     --------
-    >>> nearest_name("latitute", ["latitude", "longitude"])
+    >>> nearest_name("latitud", ["latitude", "longitude"])
     " Did you mean 'latitude'?"
     """
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)

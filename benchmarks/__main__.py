@@ -9,7 +9,9 @@ SPEED = ("matchup", "boosting", "prediction", "extrapolation")
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, coverage; all speeds by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, coverage; all speeds by default"
+    )
     names = parser.parse_args().names or SPEED
     unknown = set(names) - {*SPEED, "coverage"}
     if unknown:

@@ -17,14 +17,12 @@ from aqqua_science.files import replacing
 from aqqua_science.habitat.report import global_row, has_skill, number
 
 MAPS = Path(__file__).resolve().parents[1] / "maps"
-CREDIT = (
-    "Biomass from UVP5 images and predictors: Drago et al. 2022, Frontiers in Marine Science 9: 894372 (article CC BY 4.0)"
-)
-TAXA = (
-    "Acantharea Annelida Appendicularia Chaetognatha Cnidaria Cnidaria_others Collodaria_colonial Collodaria_others Copepoda "
-    "Copepoda_refit Crustacea_others Ctenophora Eumalacostraca Foraminifera Hydrozoa_others Mollusca_others Ostracoda "
-    "Phaeodaria Rhizaria Rhizaria_others Siphonophorae"
-).split()
+CREDIT = "Biomass from UVP5 images and predictors: Drago et al. 2022, Frontiers in Marine Science 9: 894372 (article CC BY 4.0)"
+TAXA = """
+    Acantharea Annelida Appendicularia Chaetognatha Cnidaria Cnidaria_others Collodaria_colonial Collodaria_others
+    Copepoda Copepoda_refit Crustacea_others Ctenophora Eumalacostraca Foraminifera Hydrozoa_others Mollusca_others
+    Ostracoda Phaeodaria Rhizaria Rhizaria_others Siphonophorae
+""".split()
 RARE = ["Doliolida", "Limacinidae"]
 AGGREGATES = {"Rhizaria", "Cnidaria", "Copepoda_refit"}
 REFERENCES = {
@@ -32,7 +30,17 @@ REFERENCES = {
     "rhizaria_0_200m": (0.089, "Biard et al. 2016, Rhizaria above 600 um, top 200 m"),
     "total_0_200m": (0.229, "Drago et al. 2022, zooplankton 0.765-37.5 mm ESD, 0-200 m"),
 }
-PREDICTORS = "temperature salinity silicate phosphate nitrate oxygen chlorophyll bathymetry distance_to_coast".split()
+PREDICTORS = [
+    "temperature",
+    "salinity",
+    "silicate",
+    "phosphate",
+    "nitrate",
+    "oxygen",
+    "chlorophyll",
+    "bathymetry",
+    "distance_to_coast",
+]
 
 RECIPE = """\
 title = "{title}"
@@ -88,20 +96,19 @@ def main():
 def recipe_of(label, taxa):
     """Recipe of one taxon, or of the sum of several."""
     listed = json.dumps(taxa if len(taxa) > 1 else taxa[0])
-    text = RECIPE.format(
+    return RECIPE.format(
         title=f"{label} biomass, 0-200 m",
         credit=CREDIT,
         taxon=listed,
         sum_over='sum_over = "taxon"\n' if len(taxa) > 1 else "",
         predictors=", ".join(f'"{p}"' for p in PREDICTORS),
     )
-    return text
 
 
 def make(name, text, choice):
     """Write one recipe and run it, unless its result is there."""
     folder = MAPS / name
-    if choice.only and name not in choice.only or not choice.only and (folder / "result.json").exists():
+    if (choice.only and name not in choice.only) or (not choice.only and (folder / "result.json").exists()):
         return
     if text is not None:
         value, source = REFERENCES.get(name, (None, None))
@@ -110,7 +117,16 @@ def make(name, text, choice):
         with replacing(folder / "recipe.toml") as part:
             part.write_text(text, encoding="utf-8")
     print(name, file=sys.stderr)
-    command = [sys.executable, "-m", "aqqua_science", "map", folder / "recipe.toml", "--data", choice.data, "--overwrite"]
+    command = [
+        sys.executable,
+        "-m",
+        "aqqua_science",
+        "map",
+        folder / "recipe.toml",
+        "--data",
+        choice.data,
+        "--overwrite",
+    ]
     subprocess.run(command, check=True)
 
 

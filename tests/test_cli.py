@@ -15,10 +15,12 @@ def aqqua(monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["aqqua", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
+        try:
             cli.main()
-            raise SystemExit(0)
-        return stopped.value.code or 0, *capsys.readouterr()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        return code, *capsys.readouterr()
 
     return run
 
@@ -60,7 +62,8 @@ def test_a_missing_table_names_where_it_was_looked_for(aqqua, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--months", "13"), ("--months", "June"), ("--region", "1,2,3"), ("--resolution", "fine"), ("--nonsense",)]
+    "arguments",
+    [("--months", "13"), ("--months", "June"), ("--region", "1,2,3"), ("--resolution", "fine"), ("--nonsense",)],
 )
 def test_a_wrong_option_is_the_calls_fault(aqqua, tmp_path, arguments):
     recipe = tmp_path / "recipe.toml"

@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "geometry": ["cell_area", "regular_grid"],
         "land": ["land_mask"],
         "regions": ["label_regions"],
+        "subsetting": ["coarsen", "select_region"],
     },
 )

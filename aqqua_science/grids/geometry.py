@@ -111,11 +111,11 @@ def cell_area(grid):
     510065621724088...
     """
     phi = np.radians(cell_edges(grid["latitude"].values, lower=-90, upper=90))
-    lam = np.radians(cell_edges(grid["longitude"].values))
+    width = np.radians(_widths(grid["longitude"].values))
     e = np.sqrt(_E2)
     sine = np.sin(phi)
     q = (1 - _E2) * (sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e)
-    area = _SEMI_MAJOR_M**2 / 2 * np.diff(q)[:, None] * np.diff(lam)[None, :]
+    area = _SEMI_MAJOR_M**2 / 2 * np.diff(q)[:, None] * width[None, :]
     return xr.DataArray(
         area,
         coords={"latitude": grid["latitude"], "longitude": grid["longitude"]},
@@ -123,6 +123,16 @@ def cell_area(grid):
         name="cell_area",
         attrs={"standard_name": "cell_area", "units": "m2", "long_name": "area of the cell on WGS84"},
     )
+
+
+def _widths(longitude):
+    """Degrees that each column spans; a gap, as in a region across the dateline, belongs to no column."""
+    gaps = np.diff(np.asarray(longitude, dtype=float))
+    beside = np.fmax(np.append(np.nan, gaps[:-1]), np.append(gaps[1:], np.nan))
+    half = np.where(gaps > 2 * beside, np.nan, gaps / 2)
+    west, east = np.append(np.nan, half), np.append(half, np.nan)
+    west, east = np.where(np.isnan(west), east, west), np.where(np.isnan(east), west, east)
+    return np.where(np.isnan(west + east), np.median(gaps), west + east)
 
 
 def unit_vectors(latitude, longitude):

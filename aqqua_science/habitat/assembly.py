@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-import aqqua_science
+from aqqua_science import __version__
 from aqqua_science.files import file_hash, plain
 from aqqua_science.habitat.assessment import (
     assess_applicability,
@@ -51,10 +51,10 @@ def compute(recipe, inputs, *, stage):
     name = member_variable(field)
     target, volume = recipe.observations.target, volume_column(recipe)
     field = calibrate(field, model, inputs.table, target=target, environment=inputs.environment, volume=volume)
-    interval = assess_interval(recipe, model, inputs, field)
+    interval = assess_interval(recipe, model, inputs, field=field)
     stage("applicability")
     present = field[name].isel(member=0, drop=True).notnull()
-    applicability, fractions = assess_applicability(recipe, model, inputs, present)
+    applicability, fractions = assess_applicability(recipe, model, inputs, present=present)
     field = field.merge(applicability.drop_attrs(deep=False))
     stage("budget")
     arguments = {
@@ -73,7 +73,7 @@ def compute(recipe, inputs, *, stage):
         "n_rejected": len(inputs.rejected),
         "n_cells": int(present.sum()),
         "interval": interval,
-        "sensitivity": assess_sensitivity(recipe, model, inputs, arguments),
+        "sensitivity": assess_sensitivity(recipe, model, inputs, arguments=arguments),
         "notes": inputs.notes,
         "provenance": _provenance(recipe, model, inputs),
     }
@@ -130,13 +130,13 @@ def _described(recipe, model, inputs, field, name):
             f"fitted on {len(inputs.table)} samples, with intervals from held-out blocks."
         ),
         credit=recipe.credit,
-        history=f"made by aqqua_science {aqqua_science.__version__} from the recipe {recipe.digest()[:12]}",
+        history=f"made by aqqua_science {__version__} from the recipe {recipe.digest()[:12]}",
     )
 
 
 def _provenance(recipe, model, inputs):
     return {
-        "aqqua_science": aqqua_science.__version__,
+        "aqqua_science": __version__,
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe.digest(),
         "inputs": {path.name: file_hash(path) for path in inputs.files},

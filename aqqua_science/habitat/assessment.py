@@ -66,7 +66,7 @@ def assess_skill(recipe, model, inputs):
     return pd.concat(rows, ignore_index=True)
 
 
-def assess_applicability(recipe, model, inputs, present):
+def assess_applicability(recipe, model, inputs, *, present):
     """
     Find where the map leaves the environment its samples speak for.
 
@@ -105,7 +105,7 @@ def assess_applicability(recipe, model, inputs, present):
     return datasets[0], fractions
 
 
-def assess_interval(recipe, model, inputs, field):
+def assess_interval(recipe, model, inputs, *, field):
     """
     Record how the intervals were made and how often the cell interval held on other blocks.
 
@@ -134,7 +134,7 @@ def assess_interval(recipe, model, inputs, field):
     }
 
 
-def assess_sensitivity(recipe, model, inputs, arguments):
+def assess_sensitivity(recipe, model, inputs, *, arguments):
     """
     Refit on all rows of a table of which the recipe took one split.
 

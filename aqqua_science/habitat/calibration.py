@@ -79,7 +79,7 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
 
     domain, weights = _domain(field[name], environment[predictors])
     ratio = intervals.importance(table[predictors].to_numpy(dtype=float), domain, weights)
-    log_ratio, variance = intervals.held_out_correction(observed, predicted, ratio * effort, blocks)
+    log_ratio, variance = intervals.held_out_correction(observed, predicted, weights=ratio * effort, blocks=blocks)
     found = {
         "log_correction": log_ratio / 2,
         "jackknife_variance": variance,

@@ -44,7 +44,7 @@ def importance(samples, domain, weights):
     return np.minimum(ratio, 10 * np.median(ratio))
 
 
-def held_out_correction(observed, predicted, weights, blocks):
+def held_out_correction(observed, predicted, *, weights, blocks):
     """
     Ratio of what held-out samples contain to what was predicted for them, and its block-jackknife variance.
 
@@ -65,7 +65,7 @@ def held_out_correction(observed, predicted, weights, blocks):
     Examples
     --------
     >>> y = np.array([1.0, 2.0, 4.0])
-    >>> held_out_correction(2 * y, y, np.ones(3), np.arange(3))
+    >>> held_out_correction(2 * y, y, weights=np.ones(3), blocks=np.arange(3))
     (0.693147..., 0.0)
     """
     _, codes = np.unique(blocks, return_inverse=True)

@@ -1,5 +1,6 @@
 """The relation between amounts of plankton and their environment: an ensemble of boosted trees."""
 
+import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,7 +51,7 @@ class BoostedTrees(RegressorMixin, BaseEstimator):
         By default each member grows until the deviance of samples it has not seen stops falling: those that
         its resampling left out, or a fifth of the groups if groups are given and resampling is "stratified".
     learning_rate, max_depth, min_child_weight, subsample : float
-        As in xgboost.
+        As in xgboost; `min_child_weight` is a sum of curvatures, which for "poisson" grows with `scale`.
     tree_method : {"hist", "exact", "approx"}
         As in xgboost. "exact" tries every split, as gradient boosting in R used to do.
     base_score : "mean" or float
@@ -265,7 +266,13 @@ class BoostedTrees(RegressorMixin, BaseEstimator):
                 amount = amount * exposure
         self.scale_ = training.checked_scale(self.scale, amount, objective=self.objective)
         self.log_constant_ = float(amount[amount > 0].min() / 2 * self.scale_)
-        return training.TrainingSamples(self._learn_predictors(X), amount * self.scale_, weight, exposure, groups)
+        return training.TrainingSamples(
+            X=self._learn_predictors(X),
+            amount=amount * self.scale_,
+            weight=weight,
+            exposure=exposure,
+            groups=groups,
+        )
 
     def _learn_predictors(self, X):
         training.check_finite(X, names=self._names(), missing=self.missing)
@@ -294,8 +301,9 @@ class BoostedTrees(RegressorMixin, BaseEstimator):
         """Rows to learn from, rows to stop on and seed of each member."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         seeds = rng.integers(2**31 - 1, size=self.n_members).tolist()
+        # An amount that rounds to no count is no presence to a Poisson member.
         draws = member_rows(
-            samples.amount,
+            np.round(samples.amount) if self.objective == "poisson" else samples.amount,
             samples.groups,
             resampling=self.resampling,
             n_members=self.n_members,
@@ -361,14 +369,11 @@ class BoostedTrees(RegressorMixin, BaseEstimator):
             list(pool.map(fill, (slice(start, start + step) for start in range(0, n, step))))
 
     def _record(self, samples):
-        parameters = self.get_params()
-        if not isinstance(self.random_state, int | np.integer | None):
-            parameters["random_state"] = repr(self.random_state)
-        return {
+        record = {
             "estimator": type(self).__name__,
             "backend": "xgboost",
             "backend_version": xgb.__version__,
-            "parameters": parameters,
+            "parameters": self.get_params(),
             "chains": [self._parameters(likelihood) for likelihood in objectives.LIKELIHOODS[self.objective]],
             "scale": self.scale_,
             "predictors": self._names(),
@@ -376,3 +381,6 @@ class BoostedTrees(RegressorMixin, BaseEstimator):
             "n_groups": None if samples.groups is None else int(samples.groups.max()) + 1,
             "n_imputed": self.n_imputed_,
         }
+        return json.loads(
+            json.dumps(record, default=lambda value: value.item() if hasattr(value, "item") else repr(value))
+        )

@@ -197,7 +197,7 @@ def _screened(table, observations):
         rejected = pd.concat([rejected, accepted[rows].assign(reason=f"{observations.target} {reason}")])
     accepted = accepted[~negative & ~infinite]
     if accepted.empty:
-        reasons = rejected["reason"].str.replace(r"-?\\d[\\d.e+]*", "…", regex=True).value_counts()
+        reasons = rejected["reason"].str.replace(r"-?\d[\d.e+]*", "…", regex=True).value_counts()
         msg = f"no row of {observations.file} can be used: {'; '.join(f'{n} x {r}' for r, n in reasons.items())}."
         raise SchemaError(msg)
     if not (accepted[observations.target] > 0).any():

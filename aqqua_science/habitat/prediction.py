@@ -6,7 +6,6 @@ import os
 import shutil
 import uuid
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import dask
@@ -81,9 +80,8 @@ def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None
     """
     predictors = _predictors(model, env)
     path = None if to is None else _checked_path(to)
-    in_memory = not any(dask.is_dask_collection(predictor.data) for predictor in predictors)
-    lengths = chunks or _block_lengths(predictors, n_members=len(model.models_))
-    predictors = [p.chunk({dim: n for dim, n in lengths.items() if dim in p.dims}) for p in predictors]
+    in_memory = not predictors.chunks
+    predictors = predictors.chunk(chunks or _block_lengths(predictors, n_members=len(model.models_)))
     with _threads(model) if in_memory else nullcontext():
         field = _field(model, predictors, name=name, units=units)
         if path is not None:
@@ -103,15 +101,15 @@ def _predictors(model, env):
                 f"Its variables are: {', '.join(map(str, env.data_vars))}."
             )
             raise SchemaError(msg)
-    dims = {dim for name in names for dim in env[name].dims}
+    predictors = env[list(names)]
+    dims = set(predictors.dims)
     if not dims <= set(DIMENSIONS) or {"month", "time"} <= dims:
         msg = (
             f"predictors may have the dimensions {DIMENSIONS}, and month or time but not both; got {sorted(dims)}. "
             "Rename or select the others; open_environment does so for files."
         )
         raise SchemaError(msg)
-    order = [dim for dim in DIMENSIONS if dim in dims]
-    return [env[name].transpose(*[dim for dim in order if dim in env[name].dims]) for name in names]
+    return predictors
 
 
 def _checked_path(to):
@@ -127,17 +125,17 @@ def _checked_path(to):
 
 def _block_lengths(predictors, *, n_members):
     """Blocks within the chunks of the predictors and small enough for all members, whole parallels first."""
-    chunks = {}
-    for predictor in predictors:
-        for dim, size in predictor.sizes.items():
-            longest = max(predictor.chunksizes.get(dim, [size]))
-            chunks[dim] = min(chunks.get(dim, size), longest)
     cells = max(1, _BLOCK_VALUES // n_members)
     lengths = {}
-    for dim in reversed([dim for dim in DIMENSIONS if dim in chunks]):
-        lengths[dim] = min(chunks[dim], cells)
+    for dim in reversed(_dims(predictors)):
+        chunks = [max(p.chunksizes.get(dim, [p.sizes[dim]])) for p in predictors.values() if dim in p.dims]
+        lengths[dim] = min(*chunks, cells, predictors.sizes[dim])
         cells = max(1, cells // lengths[dim])
     return lengths
+
+
+def _dims(predictors):
+    return [dim for dim in DIMENSIONS if dim in predictors.dims]
 
 
 def _threads(model):
@@ -146,36 +144,50 @@ def _threads(model):
 
 def _field(model, predictors, *, name, units):
     """The lazy field; only where predictors are missing is looked up at once."""
-    gaps = dask.compute(*(np.isnan(predictor).any() for predictor in predictors))
-    gappy = [i for i, gap in enumerate(gaps) if gap]
-    solid = [i for i in gappy if "depth" in predictors[i].dims] or gappy
-    status = _map_blocks(partial(_status, solid=solid), predictors, dtype=np.int8)
+    solid = _solid(predictors)
+    status = _map_blocks(_status, predictors, dtype=np.int8, solid=solid)
     n_gap, n_land = dask.compute((status == _GAP).sum(), (status == _LAND).sum())
-    worker = copy.copy(model).set_params(n_jobs=1)  # blocks fill the cores, members need not
     n_members = len(model.models_)
     values = _map_blocks(
-        partial(_predict_block, model=worker, solid=solid), predictors, dtype=np.float32, member=n_members
-    ).transpose("member", *status.dims)
-    values.attrs = {"long_name": name.replace("_", " ")} | ({} if units is None else {"units": units})
+        _predict_block,
+        predictors,
+        dtype=np.float32,
+        new_axes={"member": n_members},
+        # Its own node of the graph, so that a cluster moves it once and not with every block. Blocks fill the cores,
+        # its members need not.
+        model=dask.delayed(copy.copy(model).set_params(n_jobs=1), pure=False, traverse=False),
+        solid=solid,
+    )
     member = ("member", np.arange(n_members, dtype=np.int32), {"standard_name": "realization", "units": "1"})
+    described = {"long_name": name.replace("_", " ")} | ({} if units is None else {"units": units})
     attributes = {
         "n_cells_predictor_missing": int(n_gap),
         "share_predictor_missing": float(n_gap / max(status.size - n_land, 1)),
         "model": json.dumps(model.settings_),
     }
-    return xr.Dataset({name: values.assign_coords(member=member)}, attrs=attributes)
+    dims = ("member", *_dims(predictors))
+    return xr.Dataset({name: (dims, values, described)}, {"member": member, **predictors.coords}, attributes)
 
 
-def _map_blocks(function, predictors, *, dtype, **new_dims):
-    return xr.apply_ufunc(
-        function,
-        *predictors,
-        output_core_dims=[list(new_dims)],
-        dask="parallelized",
-        output_dtypes=[dtype],
-        dask_gufunc_kwargs={"output_sizes": new_dims},
-        keep_attrs="override",
-    )
+def _solid(predictors):
+    """Positions of the predictors whose joint absence means land or sea floor."""
+    gaps = dask.compute([np.isnan(predictor).any() for predictor in predictors.values()])[0]
+    gappy = [i for i, gap in enumerate(gaps) if gap]
+    in_depth = [i for i, predictor in enumerate(predictors.values()) if "depth" in predictor.dims]
+    return [i for i in gappy if i in in_depth] or gappy
+
+
+def _map_blocks(function, predictors, *, dtype, new_axes=None, **keywords):
+    """Apply a function to aligned blocks of all predictors; those without some dimension get it with length 1."""
+    dims = _dims(predictors)
+    arrays = [
+        predictor.expand_dims([dim for dim in dims if dim not in predictor.dims]).transpose(*dims).data
+        for predictor in predictors.values()
+    ]
+    pairs = [part for array in arrays for part in (array, dims)]
+    out = [*(new_axes or {}), *dims]
+    meta = np.empty((0,) * len(out), dtype=dtype)
+    return da.blockwise(function, out, *pairs, new_axes=new_axes, dtype=dtype, meta=meta, **keywords)
 
 
 def _status(*predictors, solid):
@@ -193,7 +205,7 @@ def _predict_block(*predictors, model, solid):
         columns = [block[wanted].astype(np.float32) for block in np.broadcast_arrays(*predictors)]
         table = pd.DataFrame(dict(zip(model.feature_names_in_, columns, strict=True)))
         values[:, wanted] = model.predict_members(table)
-    return np.moveaxis(values, 0, -1)
+    return values
 
 
 def _progress(name):

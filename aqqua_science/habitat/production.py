@@ -102,9 +102,9 @@ def _write(out, recipe, result, field, inputs, draw):
     out.mkdir(parents=True, exist_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")
-    for name, table in [("samples.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
+    for file, table in [("samples.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
         if len(table):
-            with replacing(out / name) as part:
+            with replacing(out / file) as part:
                 table.to_csv(part, index=False)
     if draw is not None:
         figure = draw(field, name=name, samples=inputs.table, title=recipe.title)

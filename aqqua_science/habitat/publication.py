@@ -5,6 +5,7 @@ import xarray as xr
 
 from aqqua_science.files import replacing
 from aqqua_science.grids.geometry import cell_area
+from aqqua_science.habitat.units import parse_units
 
 _COORDINATES = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north", "axis": "Y", "long_name": "latitude"},
@@ -14,6 +15,23 @@ _COORDINATES = {
     "member": {"long_name": "member of the ensemble", "units": "1"},
     "replicate": {"long_name": "refit on resampled blocks", "units": "1"},
 }
+
+
+_CONTENT = {
+    "sea_floor_depth": "auxiliaryInformation",
+    "cell_area": "auxiliaryInformation",
+}
+_STANDARD_NAMES = {
+    ("biomass", "[mass] / [length] ** 3"): "mass_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
+    (
+        "biomass",
+        "[substance] / [length] ** 3",
+    ): "mole_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
+    ("flux", "[substance] / [length] ** 2 / [time]"): (
+        "sinking_mole_flux_of_particulate_organic_matter_expressed_as_carbon_in_sea_water"
+    ),
+}
+"""By quantity and dimension; CF has none for the rest."""
 
 
 def describe_field(field, *, name, title, summary, credit="", history=""):
@@ -47,15 +65,19 @@ def describe_field(field, *, name, title, summary, credit="", history=""):
         if coordinate in described.dims:
             values = described[coordinate] if coordinate in described.coords else np.arange(field.sizes[coordinate])
             described = described.assign_coords({coordinate: values})
-            described[coordinate].attrs = dict(attrs)
-    gridded = [v for v in described.data_vars if {"latitude", "longitude"} <= set(described[v].dims)]
-    for variable in gridded:
-        described[variable].attrs["grid_mapping"] = "crs"
+            described[coordinate].attrs = {**attrs, "coverage_content_type": "coordinate"}
+    for variable in [v for v in described.data_vars if {"latitude", "longitude"} <= set(described[v].dims)]:
+        attrs = described[variable].attrs
+        attrs |= {"grid_mapping": "crs", "coverage_content_type": _CONTENT.get(str(variable), "qualityInformation")}
+        attrs.setdefault("long_name", str(variable).replace("_", " "))
         if variable != "cell_area":
-            described[variable].attrs["cell_measures"] = "area: cell_area"
-            described[variable].attrs.setdefault("long_name", str(variable).replace("_", " "))
+            attrs["cell_measures"] = "area: cell_area"
+        if variable in (name, "low", "high", "replicate") and (
+            standard := _standard_name(name, attrs.get("units", "1"))
+        ):
+            attrs["standard_name"] = standard
     ancillary = [v for v in ("low", "high", "inside", "dissimilarity_index") if v in described]
-    described[name].attrs["cell_methods"] = "latitude: longitude: mean"
+    described[name].attrs |= {"cell_methods": "latitude: longitude: mean", "coverage_content_type": "modelResult"}
     if ancillary:
         described[name].attrs["ancillary_variables"] = " ".join(ancillary)
     return described.assign_attrs(_global_attributes(described, title, summary, credit, history))
@@ -93,6 +115,11 @@ def write_netcdf(field, path):
         field.to_netcdf(part, engine="netcdf4", encoding=encoding)
 
 
+def _standard_name(name, units):
+    """CF's name of a quantity, where it has one."""
+    return _STANDARD_NAMES.get((name, str(parse_units(units).dimensionality)))
+
+
 def _crs():
     attrs = {
         "grid_mapping_name": "latitude_longitude",
@@ -116,7 +143,7 @@ def _global_attributes(field, title, summary, credit, history):
         "history": history,
         "processing_level": "Level 4: model output from lower-level data",
         "acknowledgement": credit,
-        "standard_name_vocabulary": "CF Standard Name Table v86",
+        "standard_name_vocabulary": "CF Standard Name Table v93",
         "cdm_data_type": "Grid",
         "geospatial_lat_min": float(latitude.min() - steps[0] / 2),
         "geospatial_lat_max": float(latitude.max() + steps[0] / 2),

@@ -111,8 +111,8 @@ def _bootstraps(amount, groups, stopping, rng):
         failures = 0
         yield times, ~seen
     msg = (
-        f"{_MAX_DRAWS} bootstraps of {n_groups} groups in a row held no positive amount, or left none out to stop "
-        f"growth on; {np.count_nonzero(amount)} of {len(amount)} amounts are positive. Set n_trees or use smaller groups."
+        f"{_MAX_DRAWS} bootstraps of {n_groups} groups in a row held no positive amount, or left none out to "
+        f"stop on; {np.count_nonzero(amount)} of {len(amount)} amounts are positive. Set n_trees or use smaller groups."
     )
     raise ValueError(msg)
 

@@ -9,7 +9,7 @@ from aqqua_science.habitat import objectives
 from aqqua_science.schema import nearest_name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSamples:
     """
     Aligned arrays with one row per sample.
@@ -27,7 +27,9 @@ class TrainingSamples:
 
     Examples
     --------
-    >>> samples = TrainingSamples(np.eye(2), np.array([0.0, 3.0]), np.ones(2), None, None)
+    >>> samples = TrainingSamples(
+    ...     X=np.eye(2), amount=np.array([0.0, 3.0]), weight=np.ones(2), exposure=None, groups=None
+    ... )
     >>> samples.take(samples.amount > 0).amount
     array([3.])
     """
@@ -50,8 +52,8 @@ class TrainingSamples:
         -------
         TrainingSamples
         """
-        values = (getattr(self, field.name) for field in fields(self))
-        return TrainingSamples(*(None if value is None else value[rows] for value in values))
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return TrainingSamples(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
     def matrix(self, label, *, weight, start, rows):
         """

@@ -17,7 +17,7 @@ def test_jackknife_equals_leaving_blocks_out_by_hand():
         kept = blocks != block
         ratios.append(np.log((weights * observed)[kept].sum() / (weights * predicted)[kept].sum()))
     expected = 6 / 7 * ((np.array(ratios) - np.mean(ratios)) ** 2).sum()
-    log_ratio, variance = intervals.held_out_correction(observed, predicted, weights, blocks)
+    log_ratio, variance = intervals.held_out_correction(observed, predicted, weights=weights, blocks=blocks)
     assert_allclose(log_ratio, np.log((weights * observed).sum() / (weights * predicted).sum()))
     assert_allclose(variance, expected)
 

@@ -47,7 +47,16 @@ def test_every_file_is_left_and_agrees(study):
 
 def test_result_says_what_scripts_rely_on(study):
     _, result, _, _ = study
-    assert {"budget", "reference", "validation", "extrapolated_area_fraction", "n_samples", "n_cells", "provenance", "run"} <= set(result)
+    assert {
+        "budget",
+        "reference",
+        "validation",
+        "extrapolated_area_fraction",
+        "n_samples",
+        "n_cells",
+        "provenance",
+        "run",
+    } <= set(result)
     row = result["budget"][0]
     assert (row["region"], row["month"], row["units"], row["level"]) == ("global", "annual", "PgC", 0.9)
     assert row["low"] < row["median"] < row["high"]

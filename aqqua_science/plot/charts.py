@@ -1,0 +1,88 @@
+"""Charts of numbers: budgets of regions with their intervals."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from aqqua_science.plot.colours import format_units
+from aqqua_science.schema import SchemaError, require_columns
+
+_STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold"}
+_POINT, _WHOLE = "#7a1e61", "0.15"
+
+
+def budget_chart(budget, *, ax=None, title=None):
+    """
+    Draw the totals of regions as points with their intervals.
+
+    Parameters
+    ----------
+    budget : pandas.DataFrame
+        Columns `region`, `median`, `low`, `high`, `units`; `level` where known. Where there is a column `month`, the
+        rows "annual" are drawn. A missing interval leaves the point alone.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default on a new figure (``budget_chart(...).figure``).
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Largest region first, the region "global" above all; the numbers stand at the right.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing, units differ, or a region comes twice.
+
+    Examples
+    --------
+    >>> row = {"region": "global", "median": 0.083, "low": 0.06, "high": 0.1, "units": "PgC"}
+    >>> [text.get_text() for text in budget_chart(pd.DataFrame([row])).texts]
+    ['0.083 (0.06–0.1)']
+    """
+    rows = _order_rows(budget)
+    with matplotlib.rc_context(_STYLE):
+        if ax is None:
+            ax = Figure(figsize=(9, 1.2 + 0.42 * len(rows)), dpi=150, layout="constrained").add_subplot()
+        for place, row in zip(np.arange(len(rows))[::-1], rows.itertuples(), strict=True):
+            colour = _WHOLE if row.region == "global" else _POINT
+            ax.plot([row.low, row.high], [place, place], color=colour, linewidth=3, alpha=0.45, solid_capstyle="round")
+            ax.plot(row.median, place, "o", color=colour, markersize=8)
+            text = f"{row.median:.3g}" + ("" if np.isnan(row.low) else f" ({row.low:.3g}–{row.high:.3g})")
+            ax.text(1.01, place, text, transform=ax.get_yaxis_transform(), va="center")
+        ax.set_yticks(np.arange(len(rows))[::-1], rows["region"])
+        ax.set_ylim(-0.6, len(rows) - 0.4)
+        ax.set_xlim(left=0)
+        ax.set_xlabel(_describe_interval(rows))
+        ax.grid(axis="x", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        if title:
+            ax.set_title(title, loc="left")
+    return ax
+
+
+def _order_rows(budget):
+    require_columns(budget, ["region", "median", "low", "high", "units"], what="the budget")
+    rows = budget[budget["month"] == "annual"] if "month" in budget else budget
+    doubled = rows["region"][rows["region"].duplicated()].unique()
+    if len(rows) == 0 or len(doubled) or rows["units"].nunique() != 1:
+        msg = (
+            "a budget chart shows one annual row of each region, all in the same units; here are "
+            f"{len(rows)} rows, units {sorted(rows['units'].unique())}, doubled regions {sorted(doubled)}. "
+            "Select the rows first."
+        )
+        raise SchemaError(msg)
+    rows = rows.assign(**{name: pd.to_numeric(rows[name]) for name in ("median", "low", "high")})
+    whole = rows["region"] == "global"
+    return rows.assign(whole=whole).sort_values(["whole", "median"], ascending=False, kind="stable")
+
+
+def _describe_interval(rows):
+    units = format_units(rows["units"].iloc[0])
+    if rows["low"].isna().all():
+        return f"Median ({units})"
+    level = f"{100 * rows['level'].iloc[0]:g} % interval" if "level" in rows else "interval"
+    return f"Median and {level} ({units})"
