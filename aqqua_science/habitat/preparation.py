@@ -160,16 +160,10 @@ def _joined(table, environment, predictors, recipe):
     joined = join_environment(
         table.drop(columns=clash), environment, depth="mean" if layered else "nearest", time=time
     ).reset_index(drop=True)
-    lost = joined[predictors].isna().all(axis=1)
-    reasons = joined["match_reason"].where(joined["match_reason"] != "", "no environment at this place")
-    if recipe.model.missing == "refuse":
-        gaps = joined[predictors].isna()
-        partly = gaps.any(axis=1) & ~lost
-        names = gaps[partly].apply(lambda row: ", ".join(row.index[row]), axis=1)
-        reasons = reasons.mask(
-            partly, names.reindex(reasons.index) + " missing here ([model] missing = 'allow' keeps it)"
-        )
-        lost = lost | partly
+    gaps = joined[predictors].isna()
+    lost = gaps.any(axis=1) if recipe.model.missing == "refuse" else gaps.all(axis=1)
+    missing = pd.Series([", ".join(gaps.columns[row]) for row in gaps.to_numpy()], joined.index, dtype=object)
+    reasons = joined["match_reason"].where(joined["match_reason"] != "", missing + " missing here")
     if lost.all():
         msg = f"no sample has an environment: {reasons.mode().iloc[0]}. Do samples and grids cover the same sea?"
         raise SchemaError(msg)

@@ -25,7 +25,7 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     data : str or pathlib.Path, optional
         Folder that the recipe's files are relative to; the recipe's own folder is looked into next.
     out : str or pathlib.Path, optional
-        Folder to write ``result.json``, ``field.nc``, ``report.md``, ``samples.csv`` and ``rejected.csv`` to;
+        Folder to write ``result.json``, ``field.nc``, ``report.md``, ``matchup.csv`` and ``rejected.csv`` to;
         nothing is written by default.
     months : list of int, optional
         Months of the year to map.
@@ -102,7 +102,7 @@ def _write(out, recipe, result, field, inputs, draw):
     out.mkdir(parents=True, exist_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")
-    for file, table in [("samples.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
+    for file, table in [("matchup.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
         if len(table):
             with replacing(out / file) as part:
                 table.to_csv(part, index=False)

@@ -35,7 +35,7 @@ def test_truth_is_the_sum_over_the_files_own_grid(study):
 def test_every_file_is_left_and_agrees(study):
     _, result, field, folder = study
     left = {path.name for path in (folder / "map").iterdir()}
-    assert {"result.json", "field.nc", "map.png", "report.md", "samples.csv"} <= left
+    assert {"result.json", "field.nc", "map.png", "report.md", "matchup.csv"} <= left
     assert json.loads((folder / "map" / "result.json").read_text(encoding="utf-8")) == result
     with xr.open_dataset(folder / "map" / "field.nc") as reopened:
         again = integrate(reopened, depth=(0, 200), by="basins")
