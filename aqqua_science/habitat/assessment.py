@@ -129,7 +129,7 @@ def assess_interval(recipe, model, inputs, *, field):
     members = _members_at(model, inputs, recipe)
     return {
         **{k.removeprefix("calibration_"): v for k, v in field.attrs.items() if k.startswith("calibration_")},
-        "cell_coverage_held_out": cell_coverage(observed, predicted.to_numpy(), labels, scale=model.scale_),
+        "cell_coverage_held_out": cell_coverage(observed, predicted.to_numpy(), blocks=labels, scale=model.scale_),
         "member_envelope_coverage_95": members,
     }
 

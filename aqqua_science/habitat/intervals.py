@@ -115,14 +115,61 @@ def total_interval(total, replicates, *, log_correction, jackknife_variance, lev
     return {"median": middle, "low": low, "high": high, "level": level}
 
 
+def conformal_bounds(prediction, *, observed, predicted, blocks, scale, level):
+    """
+    Bounds between which a new sample lies, from how held-out samples fell around their predictions.
+
+    Parameters
+    ----------
+    prediction : array_like or xarray.DataArray
+        Amounts to be bounded.
+    observed, predicted : numpy.ndarray, shape (n,)
+        Held-out samples and their predictions.
+    blocks : numpy.ndarray of int, shape (n,)
+        Spatial block of each sample; every block counts once.
+    scale : float
+        Amounts are compared by ``log1p(scale * amount)``.
+    level : float
+        Nominal coverage of a sample in a new block.
+
+    Returns
+    -------
+    low, high : like `prediction`
+        Where absences are common `low` is zero and misses nothing, and `high` may miss all that is allowed.
+
+    Notes
+    -----
+    Split conformal prediction (Vovk et al. 2005; Lei et al. 2018, JASA 113: 1094-1111) with blocks, not samples, as
+    the exchangeable units (Dunn et al. 2023, JASA 118: 2491-2502, their pooled empirical distribution).
+
+    Examples
+    --------
+    >>> y = np.arange(1.0, 40.0)
+    >>> low, high = conformal_bounds(20.0, observed=y, predicted=np.full(39, 20.0), blocks=y, scale=1.0, level=0.9)
+    >>> float(low).__round__(6), float(high).__round__(6)
+    (2.0, 38.0)
+    """
+    scores = np.log1p(scale * observed) - np.log1p(scale * predicted)
+    tail = (1 - level) / 2
+    down = -block_quantile(-scores, blocks, 1 - tail)
+    low = _shifted(predicted, down, scale)
+    _, codes, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    missed = float(np.mean(np.bincount(codes, observed < low) / sizes))
+    up = block_quantile(scores, blocks, level + min(missed, tail))
+    return _shifted(prediction, down, scale), _shifted(prediction, up, scale)
+
+
+def _shifted(amount, by, scale):
+    return np.expm1(np.maximum(np.log1p(scale * amount) + by, 0)) / scale
+
+
 def block_quantile(scores, blocks, level):
     """
-    Conformal quantile of held-out scores in which every block counts once.
+    Quantile of held-out scores in which every block counts once, and an unseen one counts as the largest.
 
     Parameters
     ----------
     scores : numpy.ndarray, shape (n,)
-        Non-negative distances between prediction and observation.
     blocks : numpy.ndarray of int, shape (n,)
     level : float
         Nominal coverage of a sample in a new block.
@@ -131,11 +178,6 @@ def block_quantile(scores, blocks, level):
     -------
     float
         Infinite when there are too few blocks for the level.
-
-    Notes
-    -----
-    Split conformal prediction (Vovk et al. 2005; Lei et al. 2018, JASA 113: 1094-1111) with blocks, not samples, as
-    the exchangeable units (Dunn et al. 2023, JASA 118: 2491-2502, their pooled empirical distribution).
 
     Examples
     --------

@@ -9,7 +9,7 @@ from aqqua_science.files import replacing, write_json
 from aqqua_science.habitat.preparation import prepare
 from aqqua_science.habitat.publication import write_netcdf
 from aqqua_science.habitat.recipe import Recipe, read_recipe
-from aqqua_science.habitat.report import write_report
+from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
 _STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
 
@@ -107,7 +107,9 @@ def _write(out, recipe, result, field, inputs, draw):
             with replacing(out / file) as part:
                 table.to_csv(part, index=False)
     if draw is not None:
-        figure = draw(field, name=name, samples=inputs.table, title=recipe.title)
+        figure = draw(
+            field, name=name, samples=inputs.table, title=recipe.title, budget_text=estimate_text(global_row(result))
+        )
         with replacing(out / "map.png") as part:
             figure.savefig(part)
     write_report(result, out / "report.md")

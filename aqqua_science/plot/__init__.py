@@ -2,4 +2,6 @@
 
 import lazy_loader as _lazy
 
-__getattr__, __dir__, __all__ = _lazy.attach(__name__, submod_attrs={"maps": ["field_map", "summary_map"]})
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__, submod_attrs={"charts": ["budget_chart"], "maps": ["field_map", "summary_map"]}
+)

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from ..grids.geometry import EARTH_RADIUS_KM, cell_area, chord_to_km, regular_grid, unit_vectors
-from ..grids.land import land_mask
+from aqqua_science.grids.geometry import EARTH_RADIUS_KM, cell_area, chord_to_km, regular_grid, unit_vectors
+from aqqua_science.grids.land import land_mask
 
 PREDICTORS = ("temperature", "salinity", "nitrate", "oxygen", "chlorophyll", "mixed_layer_depth")
 """What the plankton of a virtual ocean respond to. Bathymetry only limits the water below a square metre."""

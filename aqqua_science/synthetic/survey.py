@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
-from ..grids.geometry import EARTH_RADIUS_KM, unit_vectors
+from aqqua_science.grids.geometry import EARTH_RADIUS_KM, unit_vectors
 
 INDIVIDUAL_CARBON_MG = 0.05
 """Carbon of every individual of a virtual ocean, mg."""
