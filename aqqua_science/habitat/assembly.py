@@ -73,7 +73,7 @@ def compute(recipe, inputs, *, stage):
         "n_rejected": len(inputs.rejected),
         "n_cells": int(present.sum()),
         "interval": interval,
-        "sensitivity": assess_sensitivity(recipe, model, inputs, arguments=arguments),
+        "sensitivity": assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments),
         "notes": inputs.notes,
         "provenance": _provenance(recipe, model, inputs),
     }

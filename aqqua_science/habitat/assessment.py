@@ -7,10 +7,11 @@ from sklearn.model_selection import GroupKFold
 
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import scores
-from aqqua_science.habitat.budget import integrate
-from aqqua_science.habitat.calibration import BLOCK_DEGREES, cell_coverage
+from aqqua_science.habitat.budget import integrate, member_variable
+from aqqua_science.habitat.calibration import cell_coverage
 from aqqua_science.habitat.extrapolation import area_of_applicability, gain_weights
-from aqqua_science.habitat.folds import SpatialBlocks, StratifiedFolds, fold_labels
+from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks, StratifiedFolds, fold_labels
+from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.validation import cross_validate, out_of_fold
@@ -134,34 +135,45 @@ def assess_interval(recipe, model, inputs, *, field):
     }
 
 
-def assess_sensitivity(recipe, model, inputs, *, arguments):
+def assess_sensitivity(recipe, model, inputs, *, field, arguments):
     """
-    Refit on all rows of a table of which the recipe took one split.
+    Add up what the map would hold had a choice been another.
 
     Parameters
     ----------
     recipe : Recipe
     model : BoostedTrees
     inputs : Inputs
+    field : xarray.Dataset
     arguments : dict
         For `integrate`.
 
     Returns
     -------
     dict
-        Empty when the recipe takes no split.
+        Total of the mean of the members, by choice: ``full_thickness`` where the map is clipped at the sea floor,
+        ``inside_applicability`` for that area only, ``all_rows`` refitted where the recipe takes one split of a table.
     """
-    if inputs.all_rows is None:
-        return {}
-    table = inputs.all_rows
-    refit = clone(model).fit(
-        table[inputs.predictors], table[recipe.observations.target], **fit_arguments(recipe, table)
-    )
-    field = predict_grid(refit, inputs.environment, units=recipe.observations.units)
-    if inputs.sea_floor is not None:
-        field["sea_floor_depth"] = inputs.sea_floor
-    row = integrate(field, **arguments | {"by": "global"}).iloc[0]
-    return {"all_rows": {"n_samples": len(table), "mean": row["mean"], "units": row["units"]}}
+    name = member_variable(field)
+    arguments = arguments | {"by": "global"}
+
+    def total(of, **choice):
+        row = integrate(of, **arguments | choice).iloc[0]
+        return {"mean": row["mean"], "units": row["units"]}
+
+    found = {}
+    if SEA_FLOOR in field and recipe.budget.clip_to_seafloor is not False and recipe.budget.depth:
+        found["full_thickness"] = total(field, clip_to_seafloor=False)
+    found["inside_applicability"] = total(field.assign({name: field[name].where(field["inside"] == 1)}))
+    if inputs.all_rows is not None:
+        rows = inputs.all_rows
+        refit = clone(model).fit(
+            rows[inputs.predictors], rows[recipe.observations.target], **fit_arguments(recipe, rows)
+        )
+        other = predict_grid(refit, inputs.environment, units=recipe.observations.units)
+        other = other.merge(field[[SEA_FLOOR]]) if SEA_FLOOR in field else other
+        found["all_rows"] = {"n_samples": len(rows), **total(other)}
+    return found
 
 
 def fit_arguments(recipe, table):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.grids.regions import label_regions
+from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks
 from aqqua_science.habitat.intervals import total_interval
 from aqqua_science.habitat.layers import layer_thickness
 from aqqua_science.habitat.units import budget_units
@@ -61,12 +62,13 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
 
     Examples
     --------
+    >>> import xarray as xr
     >>> from aqqua_science.grids import regular_grid
     >>> grid = regular_grid(30.0)
     >>> flat = xr.DataArray(np.ones((2, 6, 12)), grid.coords, ("member", "latitude", "longitude"))
     >>> field = xr.Dataset({"biomass": flat.assign_attrs(units="mg m-3")})
     >>> row = integrate(field, depth=(0, 200)).iloc[0]
-    >>> round(row["mean"], 6), row["units"]
+    >>> float(row["mean"]).__round__(6), row["units"]
     (0.102013, 'PgC')
     """
     name = name or member_variable(field)
@@ -74,12 +76,13 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     weights = amounts.factor * _cell_measure(field, name, amounts.per, depth, clip_to_seafloor)
     labels = label_regions(field, by)
     members = _totals(field[name], weights, labels)
+    spread = _concentrations(field[name], weights, labels)
     calibration, refits = _calibration_of(field, name)
     replicates = None if refits is None else _totals(field[refits], weights, labels)
     extent = _extents(field, name, amounts.per, depth, clip_to_seafloor, labels)
     rows = [
         {"region": region, "month": month}
-        | _estimate(totals, replicates and replicates[region, month], calibration, level)
+        | _estimate(totals, replicates and replicates[region, month], calibration, spread[region], level)
         | {"units": amounts.units}
         | extent[region]
         for (region, month), totals in members.items()
@@ -106,6 +109,7 @@ def member_variable(field):
 
     Examples
     --------
+    >>> import xarray as xr
     >>> member_variable(xr.Dataset({"biomass": ("member", [1.0, 2.0])}))
     'biomass'
     """
@@ -147,9 +151,26 @@ def _totals(values, weights, labels):
     return found
 
 
+def _concentrations(values, weights, labels):
+    """Sum of the squared shares that blocks have in the total of each region, less that of the globe."""
+    amount = values.mean([d for d in values.dims if d in ("member", "month", "time")]).fillna(0) * weights
+    amount = np.asarray(amount.sum([d for d in amount.dims if d == "depth"]).transpose("latitude", "longitude")).ravel()
+    latitude, longitude = np.meshgrid(values["latitude"], values["longitude"], indexing="ij")
+    cells = pd.DataFrame({"latitude": latitude.ravel(), "longitude": longitude.ravel()})
+    tiles = np.unique(SpatialBlocks(BLOCK_DEGREES).blocks(cells), return_inverse=True)[1]
+    regions = labels.attrs["regions"]
+    table = np.zeros((len(regions) + 1, tiles.max() + 1))
+    np.add.at(table, (labels.values.ravel(), tiles), amount)
+    table[-1] = table[:-1].sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        shares = np.nan_to_num(table / table.sum(axis=1, keepdims=True))
+    squares = (shares**2).sum(axis=1)
+    return dict(zip([*regions, "global"], np.maximum(squares - squares[-1], 0), strict=True))
+
+
 def _calibration_of(field, name):
     """What `calibrate` left in a field, and which variable holds its block-bootstrap refits."""
-    keys = ("log_correction", "jackknife_variance", "level")
+    keys = ("log_correction", "jackknife_variance", "block_variance", "level")
     found = {key: float(field.attrs[f"calibration_{key}"]) for key in keys if f"calibration_{key}" in field.attrs}
     if len(found) < len(keys):
         return {}, None
@@ -167,12 +188,19 @@ def _step_label(step):
     return int(step) if np.issubdtype(np.asarray(step).dtype, np.integer) else str(step)[:10]
 
 
-def _estimate(members, replicates, calibration, level):
-    """Point estimate and interval of one total."""
+def _estimate(members, replicates, calibration, concentration, level):
+    """Point estimate and interval of one total; a region also errs by itself, the less the more blocks it spans."""
     mean = float(members.mean())
     row = {"median": float(np.median(members)), "mean": mean, "low": np.nan, "high": np.nan, "level": level}
     if replicates is not None:
-        row |= total_interval(mean, replicates, **calibration)
+        variance = calibration["jackknife_variance"] + calibration["block_variance"] * concentration
+        row |= total_interval(
+            mean,
+            replicates,
+            log_correction=calibration["log_correction"],
+            variance=variance,
+            level=calibration["level"],
+        )
     low, high = np.quantile(members, [(1 - row["level"]) / 2, (1 + row["level"]) / 2])
     return row | {"member_low": float(low), "member_high": float(high)}
 

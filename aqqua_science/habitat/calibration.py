@@ -6,11 +6,9 @@ from sklearn.base import clone
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import intervals
 from aqqua_science.habitat.budget import member_variable
+from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks
 from aqqua_science.habitat.prediction import predict_grid
-from aqqua_science.habitat.validation import SpatialBlocks, out_of_fold
-
-BLOCK_DEGREES = 20.0
-"""Size of the blocks that are left out and resampled."""
+from aqqua_science.habitat.validation import out_of_fold
 
 _MAX_DOMAIN_CELLS = 50_000
 
@@ -83,6 +81,7 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
     found = {
         "log_correction": log_ratio / 2,
         "jackknife_variance": variance,
+        "block_variance": intervals.block_variance(observed, predicted, weights=effort, blocks=blocks),
         "level": level,
         "n_blocks": len(np.unique(blocks)),
         "effective_fraction": float(ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum())),

@@ -8,6 +8,9 @@ from sklearn.model_selection import BaseCrossValidator
 from aqqua_science.grids.geometry import km_to_chord
 from aqqua_science.habitat.domain import unit_positions
 
+BLOCK_DEGREES = 20.0
+"""Size of the blocks that are left out and resampled wherever an interval is at stake."""
+
 
 class LabelledFolds(BaseCrossValidator):
     """

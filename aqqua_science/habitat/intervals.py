@@ -78,7 +78,36 @@ def held_out_correction(observed, predicted, *, weights, blocks):
     return float(log_ratio), float(variance)
 
 
-def total_interval(total, replicates, *, log_correction, jackknife_variance, level):
+def block_variance(observed, predicted, *, weights, blocks):
+    """
+    Variance of the relative error of a single block, once the common correction is made.
+
+    Parameters
+    ----------
+    observed, predicted, weights, blocks
+        As in `held_out_correction`.
+
+    Returns
+    -------
+    float
+        Mean squared relative error of the block sums, weighted by what is predicted for them. Counting noise is
+        part of it, which makes the intervals of regions a little too wide rather than too narrow.
+
+    Examples
+    --------
+    >>> y = np.array([1.0, 2.0, 4.0])
+    >>> block_variance(2 * y, y, weights=np.ones(3), blocks=np.arange(3))
+    0.0
+    """
+    _, codes = np.unique(blocks, return_inverse=True)
+    seen, expected = (np.bincount(codes, weights * v) for v in (observed, predicted))
+    expected *= seen.sum() / expected.sum()
+    positive = expected > 0
+    error = (seen[positive] - expected[positive]) ** 2 / expected[positive]
+    return float(error.sum() / expected.sum())
+
+
+def total_interval(total, replicates, *, log_correction, variance, level):
     """
     Estimate and interval of a total from block-bootstrap refits and the held-out correction.
 
@@ -90,8 +119,8 @@ def total_interval(total, replicates, *, log_correction, jackknife_variance, lev
         The same total of each refit on resampled blocks.
     log_correction : float
         Added to the logarithm of `total`.
-    jackknife_variance : float
-        Of the logarithm of the held-out ratio.
+    variance : float
+        Of the logarithm of the total, beyond that of the refits.
     level : float
         Nominal coverage.
 
@@ -102,14 +131,14 @@ def total_interval(total, replicates, *, log_correction, jackknife_variance, lev
 
     Examples
     --------
-    >>> total_interval(0.0, np.zeros(9), log_correction=0.1, jackknife_variance=0.1, level=0.9)["high"]
+    >>> total_interval(0.0, np.zeros(9), log_correction=0.1, variance=0.1, level=0.9)["high"]
     0.0
     """
     if total <= 0 or (replicates <= 0).any():
         return {"median": total, "low": np.nan if total else 0.0, "high": np.nan if total else 0.0, "level": level}
     quantile = stats.t.ppf((1 + level) / 2, len(replicates) - 1)
     normal = stats.norm.ppf((1 + level) / 2)
-    half = np.sqrt(np.var(np.log(replicates), ddof=1) * quantile**2 + jackknife_variance * normal**2)
+    half = np.sqrt(np.var(np.log(replicates), ddof=1) * quantile**2 + variance * normal**2)
     centre = np.log(total) + log_correction
     low, middle, high = (float(np.exp(v)) for v in (centre - half, centre, centre + half))
     return {"median": middle, "low": low, "high": high, "level": level}

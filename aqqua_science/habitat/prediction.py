@@ -16,6 +16,7 @@ import xarray as xr
 from joblib import effective_n_jobs
 from tqdm.dask import TqdmCallback
 
+from aqqua_science.progress import has_screen
 from aqqua_science.schema import SchemaError, nearest_name
 
 DIMENSIONS = ("month", "time", "depth", "latitude", "longitude")
@@ -209,7 +210,7 @@ def _predict_block(*predictors, model, solid):
 
 
 def _progress(name):
-    return TqdmCallback(desc=f"predicting {name}", disable=None)
+    return TqdmCallback(desc=f"predicting {name}", leave=False, disable=not has_screen())
 
 
 def _load(field, *, name):

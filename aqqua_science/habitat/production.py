@@ -3,13 +3,12 @@
 import time
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from aqqua_science.files import replacing, write_json
 from aqqua_science.habitat.preparation import prepare
 from aqqua_science.habitat.publication import write_netcdf
 from aqqua_science.habitat.recipe import Recipe, read_recipe
 from aqqua_science.habitat.report import estimate_text, global_row, write_report
+from aqqua_science.progress import progress_bar
 
 _STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
 
@@ -64,7 +63,7 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     if not isinstance(recipe, Recipe):
         folders.append(Path(recipe).parent)
         recipe = read_recipe(recipe)
-    with tqdm(_STAGES, desc=recipe.title, disable=None, unit="step", leave=False) as bar:
+    with progress_bar(_STAGES, desc=recipe.title, unit="step", leave=False) as bar:
         stage = _stages(bar)
         stage("match-up")
         inputs = prepare(recipe, folders=folders, months=months, region=region, resolution=resolution)

@@ -101,6 +101,8 @@ class Recipe(_Part):
         The tables of the file; `model`, `validation`, `budget` and `reference` may be left out.
     credit : str
         Who is to be thanked wherever the map goes: data sources, citations, licences.
+    remarks : str
+        Plain words for the report.
 
     Examples
     --------
@@ -115,6 +117,7 @@ class Recipe(_Part):
 
     title: str
     credit: str = ""
+    remarks: str = ""
     observations: Observations
     environment: Environment
     model: Model = Model()

@@ -32,7 +32,18 @@ def write_report(result, path):
     >>> has_skill({"validation": [{"scheme": "blocks", "r2_log_correlation": 0.3}]})
     True
     """
-    sections = [_headline, _reference, _skill, _applicability, _interval, _sensitivity, _regions, _inputs, _odmap]
+    sections = [
+        _headline,
+        _remarks,
+        _reference,
+        _skill,
+        _applicability,
+        _interval,
+        _sensitivity,
+        _regions,
+        _inputs,
+        _odmap,
+    ]
     parts = [f"# {result['title']}", "![map](map.png)", *(section(result) for section in sections)]
     with replacing(Path(path)) as part:
         part.write_text("\n\n".join(p for p in parts if p) + "\n", encoding="utf-8")
@@ -158,6 +169,10 @@ def _headline(result):
     return "\n\n".join(lines)
 
 
+def _remarks(result):
+    return result["provenance"]["recipe"]["remarks"]
+
+
 def _reference(result):
     reference = result["reference"]
     if not reference:
@@ -216,15 +231,24 @@ def _interval(result):
 
 
 def _sensitivity(result):
-    rows = result["sensitivity"].get("all_rows")
-    if not rows:
-        return ""
-    return (
-        "## What the choice of rows does\n\n"
-        f"The recipe fits on one split of the table ({result['n_samples']} rows). Fitted on all {rows['n_samples']} rows the map adds up to "
-        f"{number(rows['mean'])} {rows['units']} instead of {number(global_row(result)['mean'])}: a difference that no spread of "
-        "members shows, and part of the real uncertainty of this estimate."
-    )
+    found, row = result["sensitivity"], global_row(result)
+    steps = []
+    if "full_thickness" in found:
+        steps.append(("the map, as if the sea were nowhere shallower than the layer", found["full_thickness"]["mean"]))
+    steps.append(("the map as made", row["mean"]))
+    steps.append(("only where its samples speak for it (area of applicability)", found["inside_applicability"]["mean"]))
+    if row["median"] != row["mean"]:
+        steps.append(("corrected by half of what held-out blocks suggest: the estimate", row["median"]))
+    lines = ["## What each choice does", "", f"| choice | {row['units']} |", "|---|---|"]
+    lines += [f"| {label} | {number(value)} |" for label, value in steps]
+    if "all_rows" in found:
+        rows = found["all_rows"]
+        lines += [
+            f"| the map, fitted on all {rows['n_samples']} rows instead of the split's {result['n_samples']} | {number(rows['mean'])} |",
+            "",
+            "Which rows are fitted is a choice that no spread of members shows; its effect is part of the real uncertainty of this estimate.",
+        ]
+    return "\n".join(lines)
 
 
 def _regions(result):

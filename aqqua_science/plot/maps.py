@@ -161,7 +161,8 @@ def _write_around(figure, title, budget_text, credit):
     if budget_text:
         figure.text(0.03, 0.9, budget_text, size=15, va="center", color=_INK)
     credits = [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
-    figure.text(0.03, 0.028, "; ".join(filter(None, credits)), size=11, va="center", color="0.4")
+    lines = textwrap.fill("; ".join(filter(None, credits)), width=165)
+    figure.text(0.03, 0.012, lines, size=10, va="bottom", color="0.4")
 
 
 def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels=True):

@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from aqqua_science.grids import cell_area, regular_grid
 from aqqua_science.habitat import integrate
@@ -13,6 +14,12 @@ from aqqua_science.habitat.budget import DAYS_OF_MONTH
 from aqqua_science.schema import SchemaError
 
 WGS84_AREA_M2 = 5.10065621724088e14
+CALIBRATION = {
+    "calibration_log_correction": 0.1,
+    "calibration_jackknife_variance": 0.01,
+    "calibration_block_variance": 0.5,
+    "calibration_level": 0.9,
+}
 
 
 def field_of(values, *, dims=("member", "latitude", "longitude"), units="mg m-3", step=10.0, **coords):
@@ -47,11 +54,34 @@ def test_regions_add_up_to_the_globe(by, seed):
 def test_calibrated_regions_add_up_too():
     rng = np.random.default_rng(0)
     field = field_of(rng.gamma(1, size=(10, 18, 36)))
-    field.attrs = {"calibration_log_correction": 0.1, "calibration_jackknife_variance": 0.01, "calibration_level": 0.9}
+    field.attrs = CALIBRATION
     budget = integrate(field, depth=(0, 100), by="basins")
     whole, parts = budget[budget["region"] == "global"], budget[budget["region"] != "global"]
     assert_allclose(parts["median"].sum(), whole["median"].item(), rtol=1e-12)
     assert_allclose(whole["median"].item(), whole["mean"].item() * np.exp(0.1))
+
+
+def test_a_region_is_less_certain_than_the_globe_and_a_small_one_least():
+    rng = np.random.default_rng(0)
+    members = np.exp(rng.normal(0, 0.05, (20, 1, 1))) * np.ones((20, 18, 36))
+    field = field_of(members)
+    field.attrs = CALIBRATION
+    budget = integrate(field, depth=(0, 100), by="basins").set_index("region")
+    width = np.log(budget["high"] / budget["low"])
+    assert width["global"] < width["South Pacific Ocean"] < width["Mediterranean and Black Sea"]
+
+
+def test_the_global_interval_is_the_arithmetic_of_its_parts():
+    """Refits, jackknife and the correction, put together by hand; blocks average out over the globe."""
+    rng = np.random.default_rng(0)
+    members = np.exp(rng.normal(0, 0.05, (20, 1, 1))) * np.ones((20, 18, 36))
+    field = field_of(members)
+    field.attrs = CALIBRATION
+    row = integrate(field, depth=(0, 100)).iloc[0]
+    spread = np.var(np.log(members[:, 0, 0]), ddof=1)
+    half = np.sqrt(spread * stats.t.ppf(0.95, 19) ** 2 + 0.01 * stats.norm.ppf(0.95) ** 2)
+    centre = np.log(members.mean() * WGS84_AREA_M2 * 100 / 1e18) + 0.1
+    assert_allclose([row["low"], row["median"], row["high"]], np.exp([centre - half, centre, centre + half]))
 
 
 def test_annual_stock_weighs_months_by_their_length():

@@ -43,14 +43,14 @@ def test_importance_weighs_cells_by_area():
 
 def test_interval_of_a_total_without_held_out_variance_is_students():
     replicates = np.exp([-0.2, -0.1, 0.0, 0.1, 0.2])
-    found = intervals.total_interval(1.0, replicates, log_correction=0.0, jackknife_variance=0.0, level=0.9)
+    found = intervals.total_interval(1.0, replicates, log_correction=0.0, variance=0.0, level=0.9)
     half = stats.t.ppf(0.95, 4) * np.std([-0.2, -0.1, 0, 0.1, 0.2], ddof=1)
     assert_allclose([found["low"], found["median"], found["high"]], np.exp([-half, 0, half]))
 
 
-@pytest.mark.parametrize("key", ["log_correction", "jackknife_variance", "level"])
+@pytest.mark.parametrize("key", ["log_correction", "variance", "level"])
 def test_every_setting_moves_the_interval(key):
-    settings = {"log_correction": 0.1, "jackknife_variance": 0.01, "level": 0.8}
+    settings = {"log_correction": 0.1, "variance": 0.01, "level": 0.8}
     replicates = np.exp(np.linspace(-0.1, 0.1, 9))
     before = intervals.total_interval(1.0, replicates, **settings)
     after = intervals.total_interval(1.0, replicates, **settings | {key: settings[key] + 0.1})

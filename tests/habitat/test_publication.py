@@ -29,7 +29,12 @@ def field():
     raw["dissimilarity_index"] = raw["low"].assign_attrs(units="1")
     raw["sea_floor_depth"] = raw["biomass"].isel(member=0, month=0, drop=True) * 100
     raw["sea_floor_depth"].attrs = {"units": "m", "standard_name": "sea_floor_depth_below_mean_sea_level"}
-    raw.attrs = {"calibration_log_correction": 0.1, "calibration_jackknife_variance": 0.01, "calibration_level": 0.9}
+    raw.attrs = {
+        "calibration_log_correction": 0.1,
+        "calibration_jackknife_variance": 0.01,
+        "calibration_block_variance": 0.5,
+        "calibration_level": 0.9,
+    }
     return describe_field(raw, name="biomass", title="A field", summary="For a test.", credit="us", history="made")
 
 

@@ -11,6 +11,7 @@ LAYERS = {
     "schema": set(),
     "optional": set(),
     "files": set(),
+    "progress": set(),
     "sources": {"schema"},
     "images": {"sources", "schema"},
     "grids": {"schema"},
@@ -27,7 +28,7 @@ LAYERS["cli"] = {*LAYERS}
 LAYERS["__main__"] = {"cli"}
 """Rung -> the rungs it may import."""
 
-GROUND = {"schema", "optional", "files"}
+GROUND = {"schema", "optional", "files", "progress"}
 """The ground below the rungs: imports nothing of ours and is open to all above."""
 
 OWNERS = {
