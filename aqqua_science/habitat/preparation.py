@@ -69,6 +69,13 @@ def prepare(recipe, *, folders, months=None, region=None, resolution=None):
     predictors = _predictors(recipe, everything)
     environment, notes = _matching_axes(everything[predictors], accepted, recipe)
     table, unmatched = _joined(accepted, environment, predictors, recipe)
+    borrowed = table["match_method"] == "nearest sea cell"
+    if borrowed.any():
+        furthest = table.loc[borrowed, "match_distance_km"].max()
+        notes.append(
+            f"{borrowed.sum()} of {len(table)} samples lie in cells without sea and took the nearest sea cell, "
+            f"at most {furthest:.0f} km away; `match_method` in matchup.csv marks them."
+        )
     inputs = Inputs(
         table=table,
         rejected=pd.concat([rejected, unmatched], ignore_index=True),

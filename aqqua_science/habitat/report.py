@@ -148,7 +148,7 @@ def _headline(result):
     lines = [f"**The mapped ocean holds {estimate_text(row)}**"]
     if row["units"].endswith("yr-1"):
         lines = [f"**Through the mapped ocean pass {estimate_text(row)}**"]
-    lines[0] += f" over {number(row['area_m2'] / 1e12)} million km2."
+    lines[0] += f" over {number(row['area_m2'] / 1e12)} million km²."
     lines.append(
         f"The map itself, before the correction by held-out blocks, adds up to {number(row['mean'])} {row['units']}; "
         f"its members alone spread over {number(row['member_low'])}-{number(row['member_high'])}, which is not an interval "
@@ -256,7 +256,7 @@ def _regions(result):
     months = [r for r in result["budget"] if r["month"] != "annual" and r["region"] == "global"]
     lines = [
         "## Budget\n",
-        f"| region | estimate ({rows[0]['units']}) | 90 % interval | map before correction | million km2 |",
+        f"| region | estimate ({rows[0]['units']}) | 90 % interval | map before correction | million km² |",
         "|---|---|---|---|---|",
     ]
     lines += [_budget_line(r["region"], r) for r in rows] + [
@@ -294,7 +294,8 @@ def _odmap(result):
         "Data: selection": str(recipe["observations"]["where"] | recipe["observations"]["between"] or "all rows"),
         "Data: predictors": ", ".join(recipe["environment"]["predictors"]) or "all variables of the grids",
         "Data: checksums": "; ".join(f"{k} {v[:12]}" for k, v in result["provenance"]["inputs"].items()),
-        "Model: algorithm": ", ".join(f"{k} {v}" for k, v in model.items() if not isinstance(v, (list, dict))),
+        "Model: algorithm": f"{model['estimator']} ({model['backend']} {model['backend_version']}), scale {number(model['scale'])}",
+        "Model: settings": ", ".join(f"{k} {v}" for k, v in model["parameters"].items() if v is not None),
         "Assessment: folds": f"{recipe['validation']['folds']} folds, blocks of {recipe['validation']['blocks_degrees']:g} degrees",
         "Prediction: extent": f"{result['n_cells']} cells",
         "Prediction: uncertainty": "of totals and of cells, as above",

@@ -1,5 +1,6 @@
 """Maps of fields for papers and slides: equal-area, readable, drawn without a network."""
 
+import textwrap
 from pathlib import Path
 
 import cartopy
@@ -161,7 +162,7 @@ def _write_around(figure, title, budget_text, credit):
     if budget_text:
         figure.text(0.03, 0.9, budget_text, size=15, va="center", color=_INK)
     credits = [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
-    lines = textwrap.fill("; ".join(filter(None, credits)), width=165)
+    lines = textwrap.fill("; ".join(filter(None, credits)), width=105)
     figure.text(0.03, 0.012, lines, size=10, va="bottom", color="0.4")
 
 

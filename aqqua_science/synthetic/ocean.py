@@ -45,11 +45,11 @@ def virtual_ocean(*, step=2.0, n_months=12, residual_sd=0.5, residual_km=500.0, 
     """
     Make an ocean whose plankton biomass is known everywhere.
 
-    The continents are real; environment, response and residual are random. Biomass is the exponential
-    of a random nonlinear response to the six `PREDICTORS` (standard deviation 0.8-1.3 over the area of
-    the sea, on the log scale), times a residual that the predictors do not explain: a log-normal field of
-    mean one, constant over the months, whose logarithm has the correlation exp(-d / `residual_km`).
-    One seed is one planet, whatever the resolution.
+    The continents are real; environment, response and residual are random. Biomass is the exponential of a random
+    nonlinear response to the six `PREDICTORS`, a broad niche with smooth departures from it (standard deviation
+    0.8-1.3 over the area of the sea, on the log scale), times a residual that the predictors do not explain: a
+    log-normal field of mean one, constant over the months, whose logarithm has the correlation
+    exp(-d / `residual_km`). One seed is one planet, whatever the resolution.
 
     Parameters
     ----------
@@ -78,8 +78,12 @@ def virtual_ocean(*, step=2.0, n_months=12, residual_sd=0.5, residual_km=500.0, 
     -----
     Random fields are sums of plane waves (Shinozuka & Jan 1972, Journal of Sound and Vibration 25) in the
     three dimensions that hold the sphere, so that distances are chords: exp(-chord / L) differs from
-    exp(-d / L) by less than 0.003 for L up to 1500 km. The correlation is exact over planets; within one
-    planet of 1024 waves it holds within about 0.03.
+    exp(-d / L) by less than 0.004 for L up to 1500 km. The correlation is exact over planets; within one
+    planet of 1024 waves it is off by about 0.02.
+
+    How hard it is to recover the total decides how often an interval holds it. Here one boosted model of a few
+    hundred samples from `sample_ocean` misses the logarithm of the total by 0.14 (root mean square over planets)
+    without residual, 0.18 at `residual_km` 500 and 0.20 at 1500. A real ocean may be harder.
 
     Examples
     --------
