@@ -60,7 +60,7 @@ def read_table(path):
     Parameters
     ----------
     path : pathlib.Path
-        CSV (comma, semicolon or tab; ``#`` comments) or Parquet.
+        Text separated by comma, semicolon or tab (PANGAEA's .tab too), or Parquet.
 
     Returns
     -------
@@ -81,19 +81,25 @@ def read_table(path):
     ['decimalLatitude', 'decimalLongitude', 'latitude', 'longitude']
     """
     try:
-        if path.suffix in (".parquet", ".pq"):
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, sep=None, engine="python") if _odd_separator(path) else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_text(path)
     except (ValueError, OSError) as error:
         msg = f"{path.name} cannot be read as a table: {error}. Give CSV with one header line, or Parquet."
         raise SchemaError(msg) from error
     return add_standard_names(table)
 
 
-def _odd_separator(path):
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return "," not in file.readline()
+def _read_text(path):
+    """A table in text: the header's separator wins, and the comment block of PANGAEA files is skipped."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        skipped, line = 0, file.readline()
+        if line.startswith("/*"):
+            while line and line.strip() != "*/":
+                skipped, line = skipped + 1, file.readline()
+            skipped, line = skipped + 1, file.readline()
+    separator = max("\t;,", key=line.count)
+    return pd.read_csv(
+        path, sep=separator, skiprows=skipped, encoding="utf-8-sig", encoding_errors="replace", low_memory=False
+    )
 
 
 def select(table, observations):

@@ -12,7 +12,7 @@ from aqqua_science.habitat.observations import find_file, read_table, select
 from aqqua_science.samples.matchup import join_environment
 from aqqua_science.schema import SchemaError, nearest_name
 
-_SEA_FLOOR_NAMES = ("sea_floor_depth", "bathymetry", "bottom_depth", "deptho", "sea_floor")
+_SEA_FLOOR_NAMES = ("sea_floor_depth", "bathymetry", "bathy", "bottom_depth", "deptho", "sea_floor")
 _SEA_FLOOR_STANDARD_NAMES = (
     "sea_floor_depth_below_mean_sea_level",
     "sea_floor_depth_below_geoid",

@@ -1,13 +1,14 @@
-"""From a recipe to a published map: field, budget, scores and a report."""
+"""
+From a recipe to a published map: field, budget, scores and a report.
+
+Imports stand where the work reaches them, so that a wrong recipe stops before the heavy packages load.
+"""
 
 import time
 from pathlib import Path
 
 from aqqua_science.files import replacing, write_json
-from aqqua_science.habitat.preparation import prepare
-from aqqua_science.habitat.publication import write_netcdf
 from aqqua_science.habitat.recipe import Recipe, read_recipe
-from aqqua_science.habitat.report import estimate_text, global_row, write_report
 from aqqua_science.progress import progress_bar
 
 _STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
@@ -63,11 +64,12 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     if not isinstance(recipe, Recipe):
         folders.append(Path(recipe).parent)
         recipe = read_recipe(recipe)
+    from aqqua_science.habitat.preparation import prepare
+
     with progress_bar(_STAGES, desc=recipe.title, unit="step", leave=False) as bar:
         stage = _stages(bar)
         stage("match-up")
         inputs = prepare(recipe, folders=folders, months=months, region=region, resolution=resolution)
-        # A wrong recipe has stopped by now; only a right one waits for the heavy packages.
         from aqqua_science.habitat.assembly import compute
 
         result, field = compute(recipe, inputs, stage=stage)
@@ -98,6 +100,9 @@ def _stages(bar):
 
 def _write(out, recipe, result, field, inputs, draw):
     """Leave the files; ``result.json`` comes last, so that its presence means all is whole."""
+    from aqqua_science.habitat.publication import write_netcdf
+    from aqqua_science.habitat.report import estimate_text, global_row, write_report
+
     out.mkdir(parents=True, exist_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")

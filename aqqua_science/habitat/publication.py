@@ -22,16 +22,11 @@ _CONTENT = {
     "cell_area": "auxiliaryInformation",
 }
 _STANDARD_NAMES = {
-    ("biomass", "[mass] / [length] ** 3"): "mass_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
-    (
-        "biomass",
-        "[substance] / [length] ** 3",
-    ): "mole_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
-    ("flux", "[substance] / [length] ** 2 / [time]"): (
-        "sinking_mole_flux_of_particulate_organic_matter_expressed_as_carbon_in_sea_water"
-    ),
+    ("biomass", "kg m-3"): "mass_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
+    ("biomass", "mol m-3"): "mole_concentration_of_biological_taxon_expressed_as_carbon_in_sea_water",
+    ("flux", "mol m-2 s-1"): "sinking_mole_flux_of_particulate_organic_matter_expressed_as_carbon_in_sea_water",
 }
-"""By quantity and dimension; CF has none for the rest."""
+"""By quantity and units; CF has none for the rest."""
 
 
 def describe_field(field, *, name, title, summary, credit="", history=""):
@@ -117,7 +112,9 @@ def write_netcdf(field, path):
 
 def _standard_name(name, units):
     """CF's name of a quantity, where it has one."""
-    return _STANDARD_NAMES.get((name, str(parse_units(units).dimensionality)))
+    unit = parse_units(units)
+    found = (text for (key, like), text in _STANDARD_NAMES.items() if key == name and unit.is_convertible(like))
+    return next(found, None)
 
 
 def _crs():

@@ -1,6 +1,5 @@
 """From the units of a target to the units of its budget."""
 
-import functools
 import re
 from dataclasses import dataclass
 
@@ -11,7 +10,17 @@ CARBON_G_PER_MOL = 12.011
 """Standard atomic weight of carbon (IUPAC 2021, abridged)."""
 
 _EXAMPLES = "mg m-3, ug L-1, mmol m-3, g m-2, mg m-2 d-1, mol m-2 s-1, m-3 (individuals) or mm3 m-3 (biovolume)"
-_LENGTH, _TIME, _MASS, _AMOUNT = "[length]", "[time]", "[mass]", "[substance]"
+_UNSAID = re.compile(
+    r"(?:(?<=\bg)|(?<=[mkunp]g)|(?<=mol))\s*_?C\b|\bcarbon\b|\b[DW]W\b|\bind(ividuals?)?\b\.?|#", re.IGNORECASE
+)
+_KINDS_OF_MASS = {"DW": "Pg dry weight", "WW": "Pg wet weight"}
+_MEASURES = [
+    ("Pg", 1.0, None),
+    ("mol", CARBON_G_PER_MOL * 1e-15, "PgC"),
+    ("1", 1.0, "individuals"),
+    ("km3", 1.0, "km3"),
+]
+"""What can be counted: its unit, its factor towards the budget's unit, and that unit (None: by kind of mass)."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +40,6 @@ class BudgetUnits:
         return {"individuals": "abundance", "km3": "biovolume"}.get(self.units, "biomass")
 
 
-_CF_NAMES = {"d": "day", "days": "day", "yr": "year", "a": "year", "h": "hour", "l": "liter", "L": "liter"}
-_TERM = re.compile(r"(/?)\s*([A-Za-z_]+|1(?![\d.]))\s*(-?\d+)?")
-_WORDS = re.compile(
-    r"(?:(?<=\bg)|(?<=[mkunp]g)|(?<=mol))\s*_?C\b|\bcarbon\b|\b[DW]W\b|\bind(ividuals?)?\b\.?|#", re.IGNORECASE
-)
-_OTHER_MASS = {"DW": "Pg dry weight", "WW": "Pg wet weight"}
-
-
-@functools.cache
-def _registry():
-    pint = require("pint", for_="habitat")
-    return pint.UnitRegistry(cache_folder=None)
-
-
 def parse_units(text):
     """
     Read units written in the CF way.
@@ -56,8 +51,7 @@ def parse_units(text):
 
     Returns
     -------
-    pint.Quantity
-        One of these units.
+    cf_units.Unit
 
     Raises
     ------
@@ -66,24 +60,18 @@ def parse_units(text):
 
     Examples
     --------
-    >>> float(parse_units("mgC m-3").to("g/m**3").magnitude)
+    >>> float(parse_units("mgC m-3").convert(1.0, "g m-3"))
     0.001
     """
-    ureg = _registry()
-    plain = _WORDS.sub("", str(text)).replace("µ", "u").replace("^", "").replace("**", "")
-    terms = _TERM.findall(plain)
-    leftover = _TERM.sub("", plain).strip(" .*·")
-    quantity = ureg.Quantity(1.0)
+    cf_units = require("cf_units", for_="habitat")
+    plain = _UNSAID.sub("", str(text)).replace("µ", "u").strip()
     try:
-        if leftover or not terms:
-            raise ValueError(leftover)
-        for slash, name, power in terms:
-            unit = ureg.Quantity(1.0) if name == "1" else ureg.Quantity(1.0, _CF_NAMES.get(name, name))
-            quantity = quantity * unit ** ((-1 if slash else 1) * int(power or 1))
-    except Exception as error:
+        if not plain:
+            raise ValueError(text)
+        return cf_units.Unit(re.sub(r"^/", "1/", plain))
+    except ValueError as error:
         msg = f"units {text!r} are not understood. Write them in the CF way, for example: {_EXAMPLES}."
         raise SchemaError(msg) from error
-    return quantity
 
 
 def budget_units(text, kind=None):
@@ -114,37 +102,35 @@ def budget_units(text, kind=None):
     >>> budget_units("mg m-3").units, budget_units("mg m-2 d-1").units
     ('PgC', 'PgC yr-1')
     """
-    quantity = parse_units(text)
-    powers = {name: round(p) for name, p in quantity.dimensionality.items() if p}
-    rate = powers.pop(_TIME, 0)
-    found = "flux" if rate == -1 else "stock"
-    length = powers.pop(_LENGTH, 0)
-    content = _content(powers, length, text) if quantity.units != _registry().dimensionless else None
-    if rate not in (0, -1) or content is None:
+    found = _match(parse_units(text), str(text))
+    if found is None:
         msg = (
             f"units {text!r} cannot be added up to a budget: a budget needs an amount per volume or per area, "
             f"optionally per time. Use for example {_EXAMPLES}."
         )
         raise SchemaError(msg)
-    if kind not in (None, found):
-        msg = f"units {text!r} are those of a {found}, not of a {kind}. Set kind = {found!r} or correct the units."
+    if kind not in (None, found.kind):
+        msg = (
+            f"units {text!r} are those of a {found.kind}, not a {kind}. Set kind = {found.kind!r} or correct the units."
+        )
         raise SchemaError(msg)
-    base, measure, name, per = content
-    space = f"{measure} * meter**{-3 if per == 'volume' else -2}" + (" / year" if rate else "")
-    factor = (quantity * base / _registry().Quantity(1.0, space)).to("dimensionless").magnitude
-    return BudgetUnits(name + (" yr-1" if rate else ""), float(factor), per, found)
+    return found
 
 
-def _content(powers, length, text):
-    """What is counted: a factor towards the measure, the measure, the name of the total, and per what."""
-    one, per = _registry().Quantity(1.0), {-3: "volume", -2: "area"}.get(length)
-    mass = next((name for word, name in _OTHER_MASS.items() if re.search(rf"\b{word}\b", str(text))), "PgC")
-    if powers == {_MASS: 1} and per:
-        return one, "petagram", mass, per
-    if powers == {_AMOUNT: 1} and per:
-        return _registry().Quantity(CARBON_G_PER_MOL, "gram/mole"), "petagram", "PgC", per
-    if not powers and per:
-        return one, "dimensionless", "individuals", per
-    if not powers and length == 0:
-        return one, "kilometer**3", "km3", "volume"
+def _match(unit, text):
+    """The first measure, space and time that a unit is made of."""
+    mass = next((name for word, name in _KINDS_OF_MASS.items() if re.search(rf"\b{word}\b", text)), "PgC")
+    for measure, factor, name in _MEASURES:
+        for per, space in (("volume", "m-3"), ("area", "m-2")):
+            for kind, rate in (("stock", ""), ("flux", " Julian_year-1")):
+                wanted = f"{measure} {space}{rate}"
+                if not _is_multiple(unit, wanted) or (measure == "km3" and "3" not in text):
+                    continue
+                total = (name or mass) + (" yr-1" if rate else "")
+                return BudgetUnits(total, factor * float(unit.convert(1.0, wanted)), per, kind)
     return None
+
+
+def _is_multiple(unit, wanted):
+    """Convertible by a factor; UDUNITS also converts to reciprocals."""
+    return unit.is_convertible(wanted) and abs(unit.convert(2.0, wanted) / unit.convert(1.0, wanted) - 2) < 1e-9

@@ -36,7 +36,7 @@ def test_molar_flux_agrees_with_the_cf_identity():
     assert_allclose(ratio, 9.636e-10, rtol=1e-4)
 
 
-@pytest.mark.parametrize("text", ["degC", "psu", "umol kg-1", "1", "", "m", "mg m-3 s", "bananas", "mg"])
+@pytest.mark.parametrize("text", ["degC", "psu", "umol kg-1", "1", "", "m", "m3", "mg m-3 s", "bananas", "mg"])
 def test_what_cannot_be_added_up_is_refused_by_value_with_examples(text):
     with pytest.raises(SchemaError, match=r"units '.*mg m-3"):
         budget_units(text)

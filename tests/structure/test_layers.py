@@ -64,7 +64,7 @@ OWNERS = {
     "rasterio": set(),
     "rioxarray": set(),
     "distributed": set(),
-    "pint": set(),
+    "cf_units": set(),
 }
 """Heavy package -> the rungs that may import it at module level; elsewhere it waits inside a function."""
 
