@@ -101,8 +101,9 @@ def assess_applicability(recipe, model, inputs, *, present):
             folds=fold_labels(cut, table, y=table[recipe.observations.target].to_numpy()),
         )
         datasets.append(found)
-        area = present * cell_area(present)
-        fractions[name] = float((area * (found["inside"] == 0)).sum() / area.sum())
+        outside = (found["inside"] == 0).astype(float).where(present)
+        outside = outside.mean([d for d in outside.dims if d not in ("latitude", "longitude")])
+        fractions[name] = float(outside.weighted(cell_area(outside)).mean())
     return datasets[0], fractions
 
 

@@ -93,7 +93,7 @@ def interval_width(dataset, name):
     return width.assign_attrs(dataset[name].attrs), label
 
 
-def extrapolated(dataset, layer):
+def extrapolated(dataset, values):
     """
     Where the model extrapolates, and how much of the area that is.
 
@@ -101,8 +101,8 @@ def extrapolated(dataset, layer):
     ----------
     dataset : xarray.Dataset
         With `inside` (1 inside the area of applicability, 0 outside).
-    layer : xarray.DataArray (latitude, longitude)
-        Only its cells with a value count.
+    values : xarray.DataArray (month or time, depth, latitude, longitude)
+        Only where it has a value a cell counts; any of the first two may be absent.
 
     Returns
     -------
@@ -129,8 +129,8 @@ def extrapolated(dataset, layer):
             "Merge the result of aqqua_science.habitat.area_of_applicability into it."
         )
         raise SchemaError(msg)
-    share = 1 - flatten(dataset["inside"].astype(float))[0].where(layer.notnull())
-    return share, float(share.weighted(cell_area(layer)).mean())
+    share = flatten((dataset["inside"] == 0).astype(float).where(values.notnull()))[0]
+    return share, float(share.weighted(cell_area(share)).mean())
 
 
 def _average(field, names):

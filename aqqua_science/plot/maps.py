@@ -132,7 +132,7 @@ def summary_map(field, *, name, samples=None, title=None, budget_text=None):
         raise SchemaError(msg)
     mean, note = flatten(field[name])
     width, kind = interval_width(field, name)
-    share, fraction = extrapolated(field, mean)
+    share, fraction = extrapolated(field, field[name].isel(member=0) if "member" in field[name].dims else field[name])
     outside = share > 0.5
     distance = flatten(field["dissimilarity_index"])[0] if "dissimilarity_index" in field else share
     distance = distance.where(mean.notnull()).assign_attrs(units="1")
@@ -162,8 +162,8 @@ def _write_around(figure, title, budget_text, credit):
     if budget_text:
         figure.text(0.03, 0.9, budget_text, size=15, va="center", color=_INK)
     credits = [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
-    lines = textwrap.fill("; ".join(filter(None, credits)), width=105)
-    figure.text(0.03, 0.012, lines, size=10, va="bottom", color="0.4")
+    lines = textwrap.fill("; ".join(filter(None, credits)), width=95)
+    figure.text(0.03, 0.012, lines, size=11, va="bottom", color="0.4")
 
 
 def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels=True):

@@ -49,3 +49,12 @@ def test_only_cells_with_a_value_count_as_extrapolated():
 def test_unknown_dimensions_are_refused():
     with pytest.raises(SchemaError, match=r"scenario.*Select one value"):
         flatten(make_field((1, 1, 1, 2, 2), depth=[5.0]).rename(month="scenario").isel(member=0))
+
+
+def test_months_without_a_prediction_are_not_extrapolated():
+    """A cell mapped in two of three months and inside in both is inside, though the dark month is not."""
+    inside = xr.DataArray([[[1]], [[1]], [[0]]], {"month": [1, 2, 3], "latitude": [80.0], "longitude": [0.0]})
+    inside = xr.concat([inside, inside.assign_coords(longitude=[1.0])], "longitude")
+    inside = xr.concat([inside, inside.assign_coords(latitude=[81.0])], "latitude")
+    values = inside.astype(float).where(inside == 1)
+    assert extrapolated(xr.Dataset({"inside": inside}), values)[1] == 0
