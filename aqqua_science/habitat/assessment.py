@@ -10,7 +10,7 @@ from aqqua_science.habitat import scores
 from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import cell_coverage
 from aqqua_science.habitat.extrapolation import area_of_applicability, gain_weights
-from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks, StratifiedFolds, fold_labels
+from aqqua_science.habitat.folds import StratifiedFolds, fold_labels, largest_blocks
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.prediction import predict_grid
@@ -36,12 +36,17 @@ def assess_skill(recipe, model, inputs):
     table, folds = inputs.table, recipe.validation.folds
     schemes = {
         "random": StratifiedFolds(folds),
-        "blocks": SpatialBlocks(recipe.validation.blocks_degrees, folds),
+        "blocks": _blocks(recipe, inputs),
         "knndm": KNNDM(inputs.environment, folds),
     }
     if "group" in table.columns:
         schemes["groups"] = GroupKFold(folds)
     groups = "group" if "group" in table.columns else None
+    degrees = schemes["blocks"].degrees
+    if degrees < recipe.validation.blocks_degrees:
+        inputs.notes.append(
+            f"The survey is small: held-out blocks have {degrees:g} degrees, not {recipe.validation.blocks_degrees:g}."
+        )
     rows, skipped = [], []
     for scheme, folds in schemes.items():
         try:
@@ -88,7 +93,7 @@ def assess_applicability(recipe, model, inputs, *, present):
     """
     table = inputs.table
     cuts = {
-        "extrapolated_area_fraction": SpatialBlocks(recipe.validation.blocks_degrees, recipe.validation.folds),
+        "extrapolated_area_fraction": _blocks(recipe, inputs),
         "extrapolated_area_fraction_random_folds": StratifiedFolds(recipe.validation.folds),
     }
     datasets, fractions = [], {}
@@ -123,7 +128,7 @@ def assess_interval(recipe, model, inputs, *, field):
     -------
     dict
     """
-    blocks = SpatialBlocks(BLOCK_DEGREES)
+    blocks = largest_blocks(inputs.table)
     target = recipe.observations.target
     predicted = out_of_fold(model, inputs.table, target=target, cv=blocks, volume=volume_column(recipe))
     observed = inputs.table[target].to_numpy()
@@ -195,7 +200,7 @@ def fit_arguments(recipe, table):
     if recipe.model.resampling == "groups":
         arguments["groups"] = table["group"].to_numpy()
     elif recipe.model.resampling == "blocks" or recipe.model.n_trees is None:
-        arguments["groups"] = SpatialBlocks(BLOCK_DEGREES).blocks(table)
+        arguments["groups"] = largest_blocks(table).blocks(table)
     if recipe.observations.volume:
         arguments["volume"] = table["volume_m3"].to_numpy()
     return arguments
@@ -214,6 +219,12 @@ def volume_column(recipe):
     str or None
     """
     return "volume_m3" if recipe.observations.volume else None
+
+
+def _blocks(recipe, inputs):
+    """The recipe's blocks, or smaller ones where its survey is small."""
+    wanted = recipe.validation.blocks_degrees
+    return largest_blocks(inputs.table, degrees=wanted, n_splits=recipe.validation.folds)
 
 
 def _test_part(recipe, inputs):

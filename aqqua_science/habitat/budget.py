@@ -76,7 +76,9 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     weights = amounts.factor * _cell_measure(field, name, amounts.per, depth, clip_to_seafloor)
     labels = label_regions(field, by)
     members = _totals(field[name], weights, labels)
-    spread = _concentrations(field[name], weights, labels)
+    spread = _concentrations(
+        field[name], weights, labels, float(field.attrs.get("calibration_block_degrees", BLOCK_DEGREES))
+    )
     calibration, refits = _calibration_of(field, name)
     replicates = None if refits is None else _totals(field[refits], weights, labels)
     extent = _extents(field, name, amounts.per, depth, clip_to_seafloor, labels)
@@ -151,13 +153,13 @@ def _totals(values, weights, labels):
     return found
 
 
-def _concentrations(values, weights, labels):
+def _concentrations(values, weights, labels, degrees):
     """Sum of the squared shares that blocks have in the total of each region, less that of the globe."""
     amount = values.mean([d for d in values.dims if d in ("member", "month", "time")]).fillna(0) * weights
     amount = np.asarray(amount.sum([d for d in amount.dims if d == "depth"]).transpose("latitude", "longitude")).ravel()
     latitude, longitude = np.meshgrid(values["latitude"], values["longitude"], indexing="ij")
     cells = pd.DataFrame({"latitude": latitude.ravel(), "longitude": longitude.ravel()})
-    tiles = np.unique(SpatialBlocks(BLOCK_DEGREES).blocks(cells), return_inverse=True)[1]
+    tiles = np.unique(SpatialBlocks(degrees).blocks(cells), return_inverse=True)[1]
     regions = labels.attrs["regions"]
     table = np.zeros((len(regions) + 1, tiles.max() + 1))
     np.add.at(table, (labels.values.ravel(), tiles), amount)

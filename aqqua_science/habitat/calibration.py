@@ -6,7 +6,7 @@ from sklearn.base import clone
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import intervals
 from aqqua_science.habitat.budget import member_variable
-from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks
+from aqqua_science.habitat.folds import BLOCK_DEGREES, largest_blocks
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.validation import out_of_fold
 
@@ -70,7 +70,8 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
     """
     name = name or member_variable(field)
     predictors = list(model.feature_names_in_)
-    blocks = SpatialBlocks(BLOCK_DEGREES).blocks(table)
+    tiles = largest_blocks(table)
+    blocks = tiles.blocks(table)
     predicted = _held_out(model, table, target, volume)
     observed = table[target].to_numpy(dtype=float)
     effort = np.ones(len(table)) if volume is None else table[volume].to_numpy(dtype=float)
@@ -84,6 +85,7 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
         "block_variance": intervals.block_variance(observed, predicted, weights=effort, blocks=blocks),
         "level": level,
         "n_blocks": len(np.unique(blocks)),
+        "block_degrees": tiles.degrees,
         "effective_fraction": float(ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum())),
     }
     found["warning"] = _warning(found)
@@ -137,7 +139,7 @@ def cell_coverage(observed, predicted, *, blocks, scale, level=0.9, n_folds=5):
 def _held_out(model, table, target, volume):
     """Mean held-out prediction over two deals of the blocks into five folds."""
     deals = [
-        out_of_fold(model, table, target=target, volume=volume, cv=SpatialBlocks(BLOCK_DEGREES, random_state=seed))
+        out_of_fold(model, table, target=target, volume=volume, cv=largest_blocks(table, random_state=seed))
         for seed in (0, 1)
     ]
     return np.mean(deals, axis=0)
@@ -161,7 +163,9 @@ def _warning(found):
     factor = np.exp(2 * found["log_correction"])
     reasons = []
     if found["n_blocks"] < intervals.MIN_BLOCKS:
-        reasons.append(f"the samples lie in only {found['n_blocks']} blocks of {BLOCK_DEGREES:g} degrees")
+        reasons.append(f"the samples lie in only {found['n_blocks']} blocks of {found['block_degrees']:g} degrees")
+    if found["block_degrees"] < BLOCK_DEGREES:
+        reasons.append(f"the survey is too small for blocks of {BLOCK_DEGREES:g} degrees")
     if abs(np.log(factor)) > intervals.MAX_LOG_CORRECTION:
         reasons.append(f"held-out blocks hold {factor:.2f} times what is predicted for them")
     if found["effective_fraction"] < intervals.MIN_EFFECTIVE_FRACTION:

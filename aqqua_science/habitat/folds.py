@@ -159,6 +159,49 @@ class SpatialBlocks(LabelledFolds):
         return fold_of_tile[tile_of]
 
 
+def largest_blocks(table, *, degrees=BLOCK_DEGREES, n_splits=5, random_state=0):
+    """
+    Blocks as large as wanted, or halved until every fold can hold two.
+
+    A regional survey fills too few large tiles to hold any out; smaller ones then stand in, at the price of
+    samples that are less independent.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With columns `latitude` and `longitude`, degrees.
+    degrees : float
+        Wanted size of a tile.
+    n_splits, random_state : int
+        As in `SpatialBlocks`.
+
+    Returns
+    -------
+    SpatialBlocks
+
+    Raises
+    ------
+    ValueError
+        If even tiles of a sixty-fourth of the size are too few.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"latitude": np.arange(0.0, 12.0), "longitude": 0.0})
+    >>> largest_blocks(table, degrees=8).degrees
+    1.0
+    """
+    for size in degrees / 2.0 ** np.arange(7):
+        blocks = SpatialBlocks(float(size), n_splits, random_state=random_state)
+        occupied = len(np.unique(blocks.blocks(table)))
+        if occupied >= 2 * n_splits:
+            return blocks
+    msg = (
+        f"the {len(table)} samples lie in {occupied} tiles of {size:.3g} degrees; {2 * n_splits} are needed to hold "
+        "out water that was not seen. Map a wider survey, or use fewer folds."
+    )
+    raise ValueError(msg)
+
+
 class StratifiedFolds(BaseCrossValidator):
     """
     Hold out samples at random, with the same share of small, large and zero values in each fold.

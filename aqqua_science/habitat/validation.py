@@ -17,14 +17,13 @@ from sklearn.model_selection import (
 from aqqua_science import schema
 from aqqua_science.habitat import scores
 from aqqua_science.habitat.domain import distance_to_domain_km
-from aqqua_science.habitat.folds import SpatialBlocks, StratifiedFolds
+from aqqua_science.habitat.folds import SpatialBlocks, StratifiedFolds, largest_blocks
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.objectives import choose_scale
 
 FOLD_MEMBERS = 5
 """Ensemble members fitted per fold: the mean of five predicts nearly as well as that of a hundred."""
 
-_RESAMPLED_TILE_DEGREES = 20
 _SCHEMES = {
     "blocks": (SpatialBlocks,),
     "knndm": (KNNDM,),
@@ -222,5 +221,5 @@ def _fit_arguments(model, rows, groups, volume):
     if "groups" in accepted and groups is not None:
         arguments["groups"] = rows[groups].to_numpy()
     elif getattr(model, "resampling", None) in ("blocks", "groups"):
-        arguments["groups"] = SpatialBlocks(_RESAMPLED_TILE_DEGREES).blocks(rows)
+        arguments["groups"] = largest_blocks(rows).blocks(rows)
     return arguments

@@ -244,7 +244,7 @@ def _response(fields, area, rng):
 
 
 def _niche(table, weight, rng):
-    """Logarithm of a Gaussian niche (ter Braak & Prentice 1988) around a state that occurs, on a floor of generalists."""
+    """Log of a Gaussian niche (ter Braak & Prentice 1988) around a state that occurs, and generalists everywhere."""
     covariance = np.cov(table, rowvar=False, aweights=weight)
     optimum = np.linalg.cholesky(covariance) @ rng.standard_normal(len(covariance))
     tolerance = rng.uniform(1.0, 3.0, len(covariance))
