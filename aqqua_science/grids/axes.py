@@ -225,7 +225,7 @@ def _read_longitude(values, where):
     tolerance = SAME_CELL * np.median(np.abs(np.diff(values)))
     # Rounding takes off the noise of the modulo, so that any offset of whole turns gives the same numbers.
     wrapped = np.round(np.mod(values + 180, 360) - 180, 9) + 0.0
-    wrapped = np.where(wrapped > 180 - tolerance, np.maximum(wrapped - 360, -180), wrapped)
+    wrapped = np.where(wrapped > 180 - min(tolerance, 1e-3), -180.0, wrapped)
     order = np.argsort(wrapped, kind="stable")
     starts = np.concatenate([[True], np.diff(wrapped[order]) > tolerance])
     # The first entry in the file stands for its meridian.

@@ -10,6 +10,9 @@ import pandas as pd
 
 from aqqua_science.schema import SchemaError
 
+DAYS_OF_MONTH = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+"""Mean length of the months of the Julian year, in days; they add up to 365.25."""
+
 # Not calendar.month_name, which speaks the language of the locale.
 _ENGLISH_MONTHS = ("", "january", "february", "march", "april", "may", "june", "july")
 _ENGLISH_MONTHS += ("august", "september", "october", "november", "december")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from aqqua_science.grids.calendars import DAYS_OF_MONTH
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.grids.regions import label_regions
 from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks
@@ -10,9 +11,6 @@ from aqqua_science.habitat.intervals import total_interval
 from aqqua_science.habitat.layers import layer_thickness
 from aqqua_science.habitat.units import budget_units
 from aqqua_science.schema import SchemaError
-
-DAYS_OF_MONTH = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-"""Mean length of the months of the Gregorian calendar, in days."""
 
 
 def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_seafloor=None, level=0.9):
@@ -46,6 +44,8 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
         - ``median, low, high``: the calibrated estimate and its interval; NaN without `calibrate`
         - ``mean``: total of the mean of the members, ``member_low, member_high``: their own spread at
           the same level, which is *not* a confidence interval
+        - ``sampled_share``: how much of the amount lies in blocks that hold samples; below about a third an
+          interval of a region covers less often than it says
         - ``level, units, area_m2`` and, for amounts per volume, ``volume_m3``
 
         Annual stocks are means over the months by their lengths, annual fluxes are per year.
@@ -76,16 +76,14 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     weights = amounts.factor * _cell_measure(field, name, amounts.per, depth, clip_to_seafloor)
     labels = label_regions(field, by)
     members = _totals(field[name], weights, labels)
-    spread = _concentrations(
-        field[name], weights, labels, float(field.attrs.get("calibration_block_degrees", BLOCK_DEGREES))
-    )
+    shares = _block_shares(field, name, weights, labels)
     calibration, refits = _calibration_of(field, name)
     replicates = None if refits is None else _totals(field[refits], weights, labels)
     extent = _extents(field, name, amounts.per, depth, clip_to_seafloor, labels)
     rows = [
         {"region": region, "month": month}
-        | _estimate(totals, replicates and replicates[region, month], calibration, spread[region], level)
-        | {"units": amounts.units}
+        | _estimate(totals, replicates and replicates[region, month], calibration, shares[region][0], level)
+        | {"units": amounts.units, "sampled_share": shares[region][1]}
         | extent[region]
         for (region, month), totals in members.items()
     ]
@@ -153,13 +151,15 @@ def _totals(values, weights, labels):
     return found
 
 
-def _concentrations(values, weights, labels, degrees):
-    """Sum of the squared shares that blocks have in the total of each region, less that of the globe."""
+def _block_shares(field, name, weights, labels):
+    """Of each region: the sum of the squared shares of its blocks, less the globe's, and the share of sampled ones."""
+    values = field[name]
     amount = values.mean([d for d in values.dims if d in ("member", "month", "time")]).fillna(0) * weights
     amount = np.asarray(amount.sum([d for d in amount.dims if d == "depth"]).transpose("latitude", "longitude")).ravel()
     latitude, longitude = np.meshgrid(values["latitude"], values["longitude"], indexing="ij")
     cells = pd.DataFrame({"latitude": latitude.ravel(), "longitude": longitude.ravel()})
-    tiles = np.unique(SpatialBlocks(degrees).blocks(cells), return_inverse=True)[1]
+    degrees = float(field.attrs.get("calibration_block_degrees", BLOCK_DEGREES))
+    blocks, tiles = np.unique(SpatialBlocks(degrees).blocks(cells), return_inverse=True)
     regions = labels.attrs["regions"]
     table = np.zeros((len(regions) + 1, tiles.max() + 1))
     np.add.at(table, (labels.values.ravel(), tiles), amount)
@@ -167,7 +167,9 @@ def _concentrations(values, weights, labels, degrees):
     with np.errstate(invalid="ignore"):
         shares = np.nan_to_num(table / table.sum(axis=1, keepdims=True))
     squares = (shares**2).sum(axis=1)
-    return dict(zip([*regions, "global"], np.maximum(squares - squares[-1], 0), strict=True))
+    sampled = shares[:, np.isin(blocks, field.attrs.get("calibration_sampled_blocks", []))].sum(axis=1)
+    own = np.maximum(squares - squares[-1], 0)
+    return dict(zip([*regions, "global"], zip(own, sampled, strict=True), strict=True))
 
 
 def _calibration_of(field, name):

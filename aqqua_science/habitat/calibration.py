@@ -86,6 +86,8 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
         "level": level,
         "n_blocks": len(np.unique(blocks)),
         "block_degrees": tiles.degrees,
+        "sampled_blocks": np.unique(blocks).astype(np.int32),
+        "top_share": intervals.top_share(observed),
         "effective_fraction": float(ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum())),
     }
     found["warning"] = _warning(found)
@@ -170,6 +172,8 @@ def _warning(found):
         reasons.append(f"held-out blocks hold {factor:.2f} times what is predicted for them")
     if found["effective_fraction"] < intervals.MIN_EFFECTIVE_FRACTION:
         reasons.append(f"only {found['effective_fraction']:.0%} of the samples speak for the mapped ocean")
+    if found["top_share"] > intervals.MAX_TOP_SHARE:
+        reasons.append(f"the largest 1 % of the samples hold {found['top_share']:.0%} of all that was observed")
     return "; ".join(reasons)
 
 

@@ -5,8 +5,11 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-MIN_BLOCKS, MAX_LOG_CORRECTION, MIN_EFFECTIVE_FRACTION = 20, 0.4, 0.3
-"""Beyond these no coverage is claimed: too few blocks, too large a correction, too few samples like the domain."""
+MIN_BLOCKS, MAX_LOG_CORRECTION, MIN_EFFECTIVE_FRACTION, MAX_TOP_SHARE = 20, 0.4, 0.3, 0.25
+"""
+Beyond these no coverage is claimed: too few blocks, too large a correction, too few samples like the domain, or more of
+all that was observed in the largest hundredth of the samples than in any virtual ocean the intervals were tested on.
+"""
 
 
 def importance(samples, domain, weights):
@@ -76,6 +79,27 @@ def held_out_correction(observed, predicted, *, weights, blocks):
         without = np.log((seen.sum() - seen) / (expected.sum() - expected))
     variance = (n_blocks - 1) / n_blocks * np.sum((without - without.mean()) ** 2)
     return float(log_ratio), float(variance)
+
+
+def top_share(observed):
+    """
+    Share of all that was observed that the largest hundredth of the samples hold.
+
+    Parameters
+    ----------
+    observed : numpy.ndarray, shape (n,)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> top_share(np.ones(200))
+    0.01
+    """
+    largest = np.sort(observed)[-max(1, round(len(observed) / 100)) :]
+    return float(largest.sum() / observed.sum())
 
 
 def block_variance(observed, predicted, *, weights, blocks):

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from aqqua_science.files import replacing
-from aqqua_science.synthetic.ocean import true_budget, virtual_ocean
+from aqqua_science.synthetic.ocean import PREDICTORS, true_budget, virtual_ocean
 from aqqua_science.synthetic.survey import sample_ocean
 
-PREDICTORS = ("temperature", "salinity", "nitrate", "oxygen", "chlorophyll", "mixed_layer_depth")
 DEPTH = (0.0, 200.0)
 
 _RECIPE = """\

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
+from aqqua_science.grids.calendars import DAYS_OF_MONTH
 from aqqua_science.grids.geometry import EARTH_RADIUS_KM, cell_area, chord_to_km, regular_grid, unit_vectors
 from aqqua_science.grids.land import land_mask
 
@@ -79,11 +80,11 @@ def virtual_ocean(*, step=2.0, n_months=12, residual_sd=0.5, residual_km=500.0, 
     Random fields are sums of plane waves (Shinozuka & Jan 1972, Journal of Sound and Vibration 25) in the
     three dimensions that hold the sphere, so that distances are chords: exp(-chord / L) differs from
     exp(-d / L) by less than 0.004 for L up to 1500 km. The correlation is exact over planets; within one
-    planet of 1024 waves it is off by about 0.02.
+    planet of 512 waves it is off by about 0.03.
 
     How hard it is to recover the total decides how often an interval holds it. Here one boosted model of a few
-    hundred samples from `sample_ocean` misses the logarithm of the total by 0.14 (root mean square over planets)
-    without residual, 0.19 at `residual_km` 500 and 0.21 at 1500. A real ocean may be harder.
+    hundred samples from `sample_ocean` misses the logarithm of the total by 0.16 (root mean square over planets)
+    without residual, 0.19 at `residual_km` 500 and 0.22 at 1500. A real ocean may be harder.
 
     Examples
     --------
@@ -103,7 +104,7 @@ def virtual_ocean(*, step=2.0, n_months=12, residual_sd=0.5, residual_km=500.0, 
     if n_months == 1:
         fields = {name: values.mean(axis=0, keepdims=True) for name, values in fields.items()}
     expected = _response(fields, area.values[is_sea], response_rng)
-    logarithm = residual_sd * _random_field(sea.points, residual_km, residual_rng, smoothness=0.5, n_waves=1024)
+    logarithm = residual_sd * _random_field(sea.points, residual_km, residual_rng, smoothness=0.5)
     fields |= {"expected_biomass": expected, "biomass": expected * np.exp(logarithm - residual_sd**2 / 2)}
     fields["bathymetry"] = _bathymetry(sea, floor_rng)
     dataset = grid.assign({name: _on_grid(name, values, is_sea) for name, values in fields.items()})
@@ -128,7 +129,7 @@ def true_budget(ocean, *, depth=LAYER_M):
     Returns
     -------
     float
-        Annual mean, PgC.
+        Annual mean, months weighted by their length, PgC.
 
     Raises
     ------
@@ -150,7 +151,8 @@ def true_budget(ocean, *, depth=LAYER_M):
         raise ValueError(msg)
     biomass = ocean["biomass"]
     if "month" in biomass.dims:
-        biomass = biomass.mean("month", skipna=False)
+        days = biomass["month"].copy(data=DAYS_OF_MONTH[biomass["month"].values - 1])
+        biomass = biomass.weighted(days).mean("month", skipna=False)
     thickness = (np.minimum(ocean["bathymetry"], bottom) - top).clip(min=0)
     return float((biomass * thickness * cell_area(ocean)).sum()) / _MG_PER_PG
 
@@ -187,7 +189,7 @@ def _environment(sea, rng):
     Sizes and scales of the disturbances are about those that annual climatologies of the real ocean have around their
     zonal means, and the predictors about as correlated.
     """
-    disturbance = {name: _random_field(sea.points, 2000.0, rng, smoothness=1.5, n_waves=256) for name in PREDICTORS}
+    disturbance = {name: _random_field(sea.points, 2000.0, rng, smoothness=1.5) for name in PREDICTORS}
     away = np.abs(sea.latitude)
     strength = np.sin(np.radians(sea.latitude)) ** 2
     upwelling, coast = np.exp(-((sea.latitude / 6) ** 2)), np.exp(-sea.coast_km / 400)
@@ -225,7 +227,7 @@ def _season(latitude, *, peak):
 
 def _bathymetry(sea, rng):
     """A shelf of random width, a slope and an uneven deep sea, m."""
-    width, relief = (_random_field(sea.points, 2000.0, rng, smoothness=1.5, n_waves=256) for _ in range(2))
+    width, relief = (_random_field(sea.points, 2000.0, rng, smoothness=1.5) for _ in range(2))
     shelf_km = 150 + 225 * np.exp(0.8 * width)
     return 30 + 4200 * expit((sea.coast_km - shelf_km) / 80) * np.exp(0.15 * relief)
 
@@ -257,7 +259,7 @@ def _standardise(table, weight):
     return centred / np.sqrt(np.average(centred**2, axis=0, weights=weight))
 
 
-def _random_field(points, length_km, rng, *, smoothness, n_waves):
+def _random_field(points, length_km, rng, *, smoothness, n_waves=512):
     """Gaussian field on the sphere of unit variance and Matern correlation; smoothness 1/2 is exp(-chord / length)."""
     waves = rng.standard_normal((n_waves, 3)) * (EARTH_RADIUS_KM / length_km)
     # the spectrum of a Matern correlation is a Student distribution with twice the smoothness as degrees of freedom

@@ -7,7 +7,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -145,6 +145,7 @@ def test_lazy_real_file_equals_the_loaded_one(shared_data):
 # --- longitude and latitude ---------------------------------------------------------------------------------------
 
 
+@example(offset=-250.062, turns=0, roll=0, flip=False)
 @given(
     offset=st.floats(-360, 360, allow_nan=False).map(lambda x: round(x, 3)),
     turns=st.sampled_from([-1, 0, 1]),

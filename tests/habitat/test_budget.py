@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from aqqua_science.grids import cell_area, regular_grid
+from aqqua_science.grids.calendars import DAYS_OF_MONTH
 from aqqua_science.habitat import integrate
-from aqqua_science.habitat.budget import DAYS_OF_MONTH
 from aqqua_science.schema import SchemaError
 
 WGS84_AREA_M2 = 5.10065621724088e14
