@@ -1,0 +1,127 @@
+"""From the files of a recipe to a table and a grid, along every axis a grid may have."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose
+
+from aqqua_science.grids import regular_grid
+from aqqua_science.habitat import Recipe
+from aqqua_science.habitat.preparation import find_sea_floor, prepare
+from aqqua_science.schema import SchemaError
+
+
+def grid_of(**axes):
+    """Temperature that is the sum of its coordinates, land in one column, and bathymetry."""
+    grid = regular_grid(30.0).assign_coords(axes)
+    dims = [*axes, "latitude", "longitude"]
+    temperature = sum((grid[d] for d in dims[1:]), start=grid[dims[0]]).transpose(*dims).astype(float)
+    temperature = temperature.where(grid["longitude"] > -150)
+    return xr.Dataset(
+        {"temperature": temperature, "bathymetry": temperature.isel(dict.fromkeys(axes, 0), drop=True) * 0 + 150}
+    )
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Prepare a recipe of one table and one grid."""
+
+    def run(grid, table, *, predictors=("temperature",), budget=None, model=None, **choice):
+        grid.to_netcdf(tmp_path / "grid.nc")
+        table.to_csv(tmp_path / "samples.csv", index=False)
+        recipe = Recipe(
+            title="A test",
+            observations={"file": "samples.csv", "target": "biomass", "units": "mg m-3"},
+            environment={"files": ["grid.nc"], "predictors": list(predictors)},
+            budget=budget or {"depth": [0, 100]},
+            model=model or {},
+        )
+        return prepare(recipe, folders=[tmp_path], **choice)
+
+    return run
+
+
+def samples(**columns):
+    return pd.DataFrame({"latitude": [15.0, -15.0], "longitude": [15.0, 45.0], "biomass": [1.0, 2.0]} | columns)
+
+
+def test_samples_without_time_get_the_mean_of_the_months_and_it_is_said(prepared):
+    inputs = prepared(grid_of(month=np.arange(1, 13)), samples())
+    assert_allclose(inputs.table["temperature"], [15 + 15 + 6.5, -15 + 45 + 6.5])
+    assert any("no time" in note for note in inputs.notes)
+
+
+def test_samples_with_time_get_their_month(prepared):
+    inputs = prepared(grid_of(month=np.arange(1, 13)), samples(time=["2020-03-05", "2020-11-30"]))
+    assert_allclose(inputs.table["temperature"], [30 + 3, 30 + 11])
+    assert inputs.environment.sizes["month"] == 12
+
+
+def test_samples_without_depth_get_the_mean_of_the_layer(prepared):
+    """Levels 10, 30 and 200 m have edges 0, 20, 115, 285: 0-100 m holds 20 m of the first and 80 m of the second."""
+    inputs = prepared(grid_of(depth=[10.0, 30.0, 200.0]), samples())
+    assert_allclose(inputs.table["temperature"], np.array([30, 30]) + (20 * 10 + 80 * 30) / 100)
+
+
+def test_samples_with_depth_get_their_level_and_the_map_the_layers(prepared):
+    inputs = prepared(grid_of(depth=[10.0, 30.0, 200.0]), samples(depth=[12.0, 180.0]))
+    assert_allclose(inputs.table["temperature"], [40, 230])
+    assert inputs.environment["depth"].values.tolist() == [10, 30]
+
+
+def test_a_sample_on_land_far_from_the_sea_is_rejected_with_its_reason(prepared):
+    inputs = prepared(
+        grid_of(month=[1, 2]), samples(longitude=[-165.0, 45.0], latitude=[75.0, 15.0]), model={"missing": "allow"}
+    )
+    assert len(inputs.table) + len(inputs.rejected) == 2
+
+
+def test_missing_predictors_are_refused_or_allowed_by_choice(prepared):
+    grid = grid_of(month=[1, 2])
+    grid["chlorophyll"] = grid["temperature"].where(grid["latitude"] > 0)
+    both = ("temperature", "chlorophyll")
+    refused = prepared(grid, samples(), predictors=both)
+    assert len(refused.table) == 1
+    assert "chlorophyll" in refused.rejected["reason"].item()
+    assert len(prepared(grid, samples(), predictors=both, model={"missing": "allow"}).table) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"predictors": ["temprature"]}, "Did you mean 'temperature'"),
+        ({"months": [3]}, "cannot be mapped"),
+        ({"model": {"monotone": {"temp": 1}}}, "monotone names 'temp'"),
+        ({"budget": {"regions": "global"}}, r"depth = \[0, 200\]"),
+    ],
+)
+def test_what_cannot_be_prepared_says_why(prepared, arguments, message):
+    with pytest.raises(SchemaError, match=message):
+        prepared(grid_of(depth=[10.0, 30.0]), samples(), **arguments)
+
+
+def test_a_part_of_the_globe_is_mapped_while_all_samples_are_used(prepared):
+    inputs = prepared(grid_of(month=[1, 2]), samples(), region=(0, 60, 0, 60))
+    assert len(inputs.table) == 2
+    assert inputs.environment["longitude"].values.tolist() == [15, 45]
+    assert inputs.sea_floor.sizes == {"latitude": 2, "longitude": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs", "sign"),
+    [
+        ("bathymetry", {}, 1),
+        ("deptho", {}, 1),
+        ("z", {"standard_name": "sea_floor_depth_below_geoid"}, 1),
+        ("elevation", {}, -1),
+    ],
+)
+def test_the_sea_floor_is_found_and_positive_down(name, attrs, sign):
+    values = xr.DataArray([3000.0, 4000.0, -20.0], dims="longitude", attrs=attrs) * sign
+    values.attrs = attrs
+    assert find_sea_floor(xr.Dataset({name: values})).values.tolist() == [3000, 4000, 0]
+
+
+def test_no_sea_floor_is_invented():
+    assert find_sea_floor(xr.Dataset({"temperature": ("longitude", [1.0])})) is None
