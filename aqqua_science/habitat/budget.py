@@ -178,7 +178,7 @@ def _calibration_of(field, name):
     found = {key: float(field.attrs[f"calibration_{key}"]) for key in keys if f"calibration_{key}" in field.attrs}
     if len(found) < len(keys):
         return {}, None
-    return found, "replicate" if "replicate" in field else name
+    return found, "replicates" if "replicates" in field else name
 
 
 def _step_weights(values, step):

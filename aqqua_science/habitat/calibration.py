@@ -45,7 +45,7 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
     Returns
     -------
     xarray.Dataset
-        `field` with ``low`` and ``high`` (a new sample in that cell lies between them), ``replicate``
+        `field` with ``low`` and ``high`` (a new sample in that cell lies between them), ``replicates``
         (replicate, ...) where refits were made, and the numbers that `integrate` needs as attributes
         ``calibration_*``; ``calibration_warning`` is empty or says why no coverage is claimed.
 
@@ -97,7 +97,7 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
     if model.resampling == "blocks":
         return field
     return field.assign(
-        replicate=_replicates(model, table, target, volume, blocks, environment, n_replicates, field[name])
+        replicates=_replicates(model, table, target, volume, blocks, environment, n_replicates, field[name])
     )
 
 
@@ -186,9 +186,9 @@ def _replicates(model, table, target, volume, blocks, environment, n_replicates,
         groups=blocks,
         volume=None if volume is None else table[volume],
     )
-    found = predict_grid(refit, environment, name="replicate", units=like.attrs.get("units"))
+    found = predict_grid(refit, environment, name="replicates", units=like.attrs.get("units"))
     return (
-        found["replicate"]
+        found["replicates"]
         .rename(member="replicate")
         .assign_attrs(long_name="map of a refit on resampled blocks", units=like.attrs.get("units"))
     )

@@ -67,7 +67,7 @@ def describe_field(field, *, name, title, summary, credit="", history=""):
         attrs.setdefault("long_name", str(variable).replace("_", " "))
         if variable != "cell_area":
             attrs["cell_measures"] = "area: cell_area"
-        if variable in (name, "low", "high", "replicate") and (
+        if variable in (name, "low", "high", "replicates") and (
             standard := _standard_name(name, attrs.get("units", "1"))
         ):
             attrs["standard_name"] = standard

@@ -32,8 +32,8 @@ def calibrated(survey, *, resampling="stratified", table=None, **choice):
 
 
 def test_refits_are_made_unless_the_members_are_refits_on_blocks(survey):
-    assert calibrated(survey).sizes["replicate"] == 5
-    assert "replicate" not in calibrated(survey, resampling="blocks")
+    assert calibrated(survey)["replicates"].sizes["replicate"] == 5
+    assert "replicates" not in calibrated(survey, resampling="blocks")
 
 
 def test_the_input_field_is_not_changed(survey):
