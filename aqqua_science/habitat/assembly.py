@@ -103,8 +103,10 @@ def fit_model(recipe, table, predictors):
 
 def _mapped(recipe, model, inputs):
     """The field of the members, and the sea floor below it."""
-    name = budget_units(recipe.observations.units).quantity
+    amounts = budget_units(recipe.observations.units)
+    name = amounts.quantity
     field = predict_grid(model, inputs.environment, name=name, units=recipe.observations.units)
+    field[name].attrs["long_name"] = f"carbon {name}" if amounts.units.startswith("PgC") else name
     if inputs.sea_floor is None:
         return field
     floor = inputs.sea_floor.astype(np.float32).drop_attrs()
