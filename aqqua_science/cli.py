@@ -133,7 +133,7 @@ def _tell(result, out, as_json):
         print(f"  published         {number(result['reference']['value'])} {result['reference']['units']}")
     print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
     for scheme in result["validation"]:
-        skill = f"R2 {number(scheme['r2'])}, on the log scale {number(scheme['r2_log'])}"
+        skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"
         print(f"  skill, {scheme['scheme']:10} {skill}")
     print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
     if result["n_rejected"]:

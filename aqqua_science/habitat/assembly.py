@@ -31,7 +31,7 @@ def compute(recipe, inputs, *, stage):
     Parameters
     ----------
     recipe : Recipe
-    inputs : Inputs
+    inputs : Prepared
         Of `preparation.prepare`.
     stage : callable
         Told the name of each stage as it begins.
@@ -97,7 +97,7 @@ def fit_model(recipe, table, predictors):
     """
     settings = recipe.model.model_dump()
     settings["monotone"] = settings["monotone"] or None
-    model = BoostedTrees(**settings)
+    model = BoostedTrees(**settings, n_jobs=-1)
     return model.fit(table[predictors], table[recipe.observations.target], **fit_arguments(recipe, table))
 
 

@@ -26,7 +26,7 @@ def assess_skill(recipe, model, inputs):
     recipe : Recipe
     model : BoostedTrees
         Fitted on `inputs.table`.
-    inputs : Inputs
+    inputs : Prepared
 
     Returns
     -------
@@ -80,7 +80,7 @@ def assess_applicability(recipe, model, inputs, *, present):
     ----------
     recipe : Recipe
     model : BoostedTrees
-    inputs : Inputs
+    inputs : Prepared
     present : xarray.DataArray of bool
         Cells that hold a prediction.
 
@@ -120,7 +120,7 @@ def assess_interval(recipe, model, inputs, *, field):
     ----------
     recipe : Recipe
     model : BoostedTrees
-    inputs : Inputs
+    inputs : Prepared
     field : xarray.Dataset
         Of `calibrate`.
 
@@ -149,7 +149,7 @@ def assess_sensitivity(recipe, model, inputs, *, field, arguments):
     ----------
     recipe : Recipe
     model : BoostedTrees
-    inputs : Inputs
+    inputs : Prepared
     field : xarray.Dataset
     arguments : dict
         For `integrate`.

@@ -7,10 +7,11 @@ import xarray as xr
 
 from aqqua_science.grids.environment import open_environment
 from aqqua_science.grids.subsetting import coarsen, select_region
+from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
-from aqqua_science.habitat.observations import find_file, read_table, select
+from aqqua_science.habitat.observations import select
 from aqqua_science.samples.matchup import join_environment
-from aqqua_science.schema import SchemaError, nearest_name
+from aqqua_science.schema import SchemaError
 
 _SEA_FLOOR_NAMES = ("sea_floor_depth", "bathymetry", "bathy", "bottom_depth", "deptho", "sea_floor")
 _SEA_FLOOR_STANDARD_NAMES = (
@@ -23,7 +24,7 @@ _ALTITUDE_NAMES = ("altitude", "elevation", "topography", "height_above_mean_sea
 
 
 @dataclass
-class Inputs:
+class Prepared:
     """Everything a recipe asks for, in memory."""
 
     table: pd.DataFrame
@@ -36,15 +37,15 @@ class Inputs:
     notes: list = field(default_factory=list)
 
 
-def prepare(recipe, *, folders, months=None, region=None, resolution=None):
+def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
     """
-    Read, check and join the inputs of a recipe.
+    Join the samples of a recipe with their environment, and cut the grid that is to be mapped.
 
     Parameters
     ----------
     recipe : Recipe
-    folders : list of pathlib.Path
-        Where its files are looked for.
+    inputs : Inputs
+        Of `inputs.find_inputs`.
     months : list of int, optional
         Months of the year to map; all by default.
     region : tuple of float, optional
@@ -54,21 +55,18 @@ def prepare(recipe, *, folders, months=None, region=None, resolution=None):
 
     Returns
     -------
-    Inputs
+    Prepared
 
     Raises
     ------
     SchemaError
-        If anything that the recipe names is missing or cannot be used.
+        If the grids cannot be understood, or do not cover the samples or what is to be mapped.
     """
-    path = find_file(recipe.observations.file, folders=folders)[0]
-    grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
-    raw = read_table(path)
-    accepted, rejected = select(raw, recipe.observations)
-    everything = open_environment(*grids)
-    predictors = _predictors(recipe, everything)
-    environment, notes = _matching_axes(everything[predictors], accepted, recipe)
-    table, unmatched = _joined(accepted, environment, predictors, recipe)
+    everything = open_environment(*inputs.grids)
+    check_predictors(recipe, [str(name) for name in everything.data_vars])
+    predictors = recipe.environment.predictors or [str(name) for name in everything.data_vars]
+    environment, notes = _matching_axes(everything[predictors], inputs.accepted, recipe)
+    table, unmatched = _joined(inputs.accepted, environment, predictors, recipe)
     borrowed = table["match_method"] == "nearest sea cell"
     if borrowed.any():
         furthest = table.loc[borrowed, "match_distance_km"].max()
@@ -76,18 +74,18 @@ def prepare(recipe, *, folders, months=None, region=None, resolution=None):
             f"{borrowed.sum()} of {len(table)} samples lie in cells without sea and took the nearest sea cell, "
             f"at most {furthest:.0f} km away; `match_method` in matchup.csv marks them."
         )
-    inputs = Inputs(
+    prepared = Prepared(
         table=table,
-        rejected=pd.concat([rejected, unmatched], ignore_index=True),
+        rejected=pd.concat([inputs.rejected, unmatched], ignore_index=True),
         predictors=predictors,
         environment=environment,
         sea_floor=find_sea_floor(everything),
-        files=[path, *grids],
+        files=inputs.files,
         notes=notes,
     )
     if "split" in recipe.observations.where:
-        inputs.all_rows = _without_split(raw, environment, predictors, recipe)
-    return _mapped_part(inputs, recipe, months=months, region=region, resolution=resolution)
+        prepared.all_rows = _without_split(inputs.raw, environment, predictors, recipe)
+    return _mapped_part(prepared, recipe, months=months, region=region, resolution=resolution)
 
 
 def find_sea_floor(environment):
@@ -118,23 +116,6 @@ def find_sea_floor(environment):
         if name.lower() in _ALTITUDE_NAMES or values.attrs.get("standard_name") in _ALTITUDE_NAMES:
             return (-values).clip(min=0)
     return None
-
-
-def _predictors(recipe, environment):
-    """Names of the predictors, each present in the grids."""
-    names = recipe.environment.predictors or [str(v) for v in environment.data_vars]
-    for name in names:
-        if name not in environment:
-            msg = (
-                f"the predictor {name!r} is in none of the grids.{nearest_name(name, environment.data_vars)} "
-                f"They hold: {', '.join(map(str, environment.data_vars))}."
-            )
-            raise SchemaError(msg)
-    unknown = [name for name in recipe.model.monotone if name not in names]
-    if unknown:
-        msg = f"[model] monotone names {unknown[0]!r}, which is no predictor.{nearest_name(unknown[0], names)}"
-        raise SchemaError(msg)
-    return list(names)
 
 
 def _matching_axes(environment, table, recipe):
@@ -184,10 +165,10 @@ def _without_split(raw, environment, predictors, recipe):
     return _joined(accepted, environment, predictors, recipe)[0]
 
 
-def _mapped_part(inputs, recipe, *, months, region, resolution):
+def _mapped_part(prepared, recipe, *, months, region, resolution):
     """Cut and average the environment to the part that is to be mapped."""
-    environment = inputs.environment
-    floor = inputs.sea_floor
+    environment = prepared.environment
+    floor = prepared.sea_floor
     if months:
         if "month" not in environment.dims or not set(months) <= set(environment["month"].values.tolist()):
             held = environment["month"].values.tolist() if "month" in environment.dims else "no month axis"
@@ -203,5 +184,5 @@ def _mapped_part(inputs, recipe, *, months, region, resolution):
     if resolution:
         environment = coarsen(environment, resolution)
         floor = floor if floor is None else coarsen(floor.to_dataset(name=SEA_FLOOR), resolution)[SEA_FLOOR]
-    inputs.environment, inputs.sea_floor = environment, floor
-    return inputs
+    prepared.environment, prepared.sea_floor = environment, floor
+    return prepared

@@ -64,12 +64,15 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     if not isinstance(recipe, Recipe):
         folders.append(Path(recipe).parent)
         recipe = read_recipe(recipe)
-    from aqqua_science.habitat.preparation import prepare
+    from aqqua_science.habitat.inputs import find_inputs
 
     with progress_bar(_STAGES, desc=recipe.title, unit="step", leave=False) as bar:
         stage = _stages(bar)
         stage("match-up")
-        inputs = prepare(recipe, folders=folders, months=months, region=region, resolution=resolution)
+        found = find_inputs(recipe, folders=folders)
+        from aqqua_science.habitat.preparation import prepare
+
+        inputs = prepare(recipe, found, months=months, region=region, resolution=resolution)
         from aqqua_science.habitat.assembly import compute
 
         result, field = compute(recipe, inputs, stage=stage)

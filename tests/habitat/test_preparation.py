@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import Recipe
+from aqqua_science.habitat.inputs import find_inputs
 from aqqua_science.habitat.preparation import find_sea_floor, prepare
 from aqqua_science.schema import SchemaError
 
@@ -37,7 +38,7 @@ def prepared(tmp_path):
             budget=budget or {"depth": [0, 100]},
             model=model or {},
         )
-        return prepare(recipe, folders=[tmp_path], **choice)
+        return prepare(recipe, find_inputs(recipe, folders=[tmp_path]), **choice)
 
     return run
 

@@ -1,0 +1,90 @@
+"""A first look at what a recipe names, with nothing heavy loaded: most mistakes show here, at once."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aqqua_science.habitat.observations import find_file, read_table, select
+from aqqua_science.schema import SchemaError, nearest_name
+
+_NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a recipe, its table as read, and the rows that can and cannot be used."""
+
+    files: list
+    grids: list
+    raw: pd.DataFrame
+    accepted: pd.DataFrame
+    rejected: pd.DataFrame
+
+
+def find_inputs(recipe, *, folders):
+    """
+    Find and check the files of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folders : list of pathlib.Path
+        Where its files are looked for, in this order.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    SchemaError
+        If a file, a column or a predictor is missing, units cannot be used, or no row is left.
+    """
+    path = find_file(recipe.observations.file, folders=folders)[0]
+    raw = read_table(path)
+    accepted, rejected = select(raw, recipe.observations)
+    grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
+    if all(p.suffix.lower() in _NETCDF for p in grids):
+        check_predictors(recipe, [name for p in grids for name in _variables(p)])
+    return Inputs([path, *grids], grids, raw, accepted, rejected)
+
+
+def check_predictors(recipe, names):
+    """
+    Refuse predictors that no grid holds, and constraints on what is no predictor.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    names : list of str
+        Variables of the grids.
+
+    Raises
+    ------
+    SchemaError
+        With the nearest right name.
+    """
+    predictors = recipe.environment.predictors or names
+    for name in predictors:
+        if name not in names:
+            msg = (
+                f"the predictor {name!r} is in none of the grids.{nearest_name(name, names)} "
+                f"They hold: {', '.join(map(str, names))}."
+            )
+            raise SchemaError(msg)
+    for name in recipe.model.monotone:
+        if name not in predictors:
+            msg = f"[model] monotone names {name!r}, which is no predictor.{nearest_name(name, predictors)}"
+            raise SchemaError(msg)
+
+
+def _variables(path):
+    """Names in the header of a NetCDF file."""
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(path) as file:
+            return [str(name) for name in file.variables if name not in file.dimensions]
+    except OSError as error:
+        msg = f"{path.name} cannot be read as NetCDF: {error}. Is the file whole?"
+        raise SchemaError(msg) from error
