@@ -30,6 +30,10 @@ def main():
         app()
     except ValueError as error:
         _stop(error, code=1)
+    except KeyboardInterrupt:
+        _stop("interrupted; a folder without result.json is not complete.", code=130)
+    except OSError as error:
+        _stop(f"{error}. Choose a folder that can be written, and check the space left on the disk.", code=2)
     except MissingDependency as error:
         _stop(error, code=2)
 
@@ -37,12 +41,12 @@ def main():
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("aqqua_demo"),
-    seed: Annotated[int, typer.Option(help="Which virtual ocean.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which virtual ocean.", min=0)] = 0,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ):
     """Map the plankton of a virtual ocean whose true biomass is known. Needs no file and no network."""
-    _refuse_to_overwrite(out, overwrite)
+    _refuse_to_overwrite(out, overwrite, inputs=("samples.csv", "environment.nc", "recipe.toml"))
     from aqqua_science.synthetic.demonstration import write_demonstration
 
     truth = write_demonstration(out, rng=seed)
@@ -68,21 +72,27 @@ def map_(
         _stop(f"there is no recipe {recipe}. maps/README.md lists those that come along.", code=2)
     out = out or (recipe.parent if recipe.name == "recipe.toml" else Path(recipe.stem))
     _refuse_to_overwrite(out, overwrite)
+    if resolution is not None and resolution <= 0:
+        _stop(f"--resolution {resolution:g} will not do: give degrees above 0, such as 2.", code=2)
     choices = {
         "months": _numbers(months, "--months", of=int, lower=1, upper=12),
         "region": _numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
         "resolution": resolution,
     }
+    if choices["region"] and not -90 <= choices["region"][2] < choices["region"][3] <= 90:
+        _stop(f"--region {region!r} will not do: give west,east,south,north with south below north.", code=2)
+    if data is not None and not data.is_dir():
+        _stop(f"--data {data} is not a folder. Pass the one that holds the recipe's files.", code=2)
     _tell(_run(recipe, data=data, out=out, **choices), out, as_json)
 
 
 @app.command()
 def doctor(as_json: Json = False):
-    """Print versions, devices and folders: what a bug report needs."""
+    """Print versions, cores and browser: what a bug report needs."""
     import os
 
     import aqqua_science
-    from aqqua_science.optional import EXTRAS, versions
+    from aqqua_science.optional import versions
 
     stack = ["numpy", "pandas", "scipy", "xarray", "dask", "zarr", "netCDF4", "pyarrow", "scikit-learn"]
     stack += ["xgboost", "xgboost-cpu", "cartopy", "matplotlib", "panel", "holoviews", "torch"]
@@ -92,7 +102,6 @@ def doctor(as_json: Json = False):
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "browser": next(filter(None, map(shutil.which, ("chromium", "google-chrome", "firefox"))), None),
-        "extras": sorted(set(EXTRAS.values())),
         "packages": versions(*stack),
     }
     if as_json:
@@ -137,7 +146,8 @@ def _tell(result, out, as_json):
         print(f"  skill, {scheme['scheme']:10} {skill}")
     print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
     if result["n_rejected"]:
-        print(f"  rejected rows     {result['n_rejected']} (rejected.csv says why)")
+        share = result["n_rejected"] / (result["n_rejected"] + result["n_samples"])
+        print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
     if result["interval"]["warning"]:
         print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
     print(f"  files             {out / 'report.md'}, map.png, field.nc, result.json")
@@ -150,9 +160,13 @@ def _say_what_next(out):
     )
 
 
-def _refuse_to_overwrite(out, overwrite):
-    if (out / "result.json").exists() and not overwrite:
-        _stop(f"{out} already holds a result. Pass --overwrite to replace it, or another --out.", code=2)
+def _refuse_to_overwrite(out, overwrite, inputs=()):
+    if out.exists() and not out.is_dir():
+        _stop(f"{out} is a file, not a folder. Pass another --out.", code=2)
+    names = ("result.json", "field.nc", "map.png", "report.md", "matchup.csv", "rejected.csv", *inputs)
+    held = [name for name in names if (out / name).exists()]
+    if held and not overwrite:
+        _stop(f"{out} already holds {', '.join(held)}. Pass --overwrite to replace them, or another --out.", code=2)
 
 
 def _numbers(text, option, *, of, lower, upper, count=None):

@@ -33,6 +33,8 @@ target = "biomass"
 units = "{units}"
 [environment]
 files = ["environment.nc"]
+[budget]
+depth = [0, 200]
 """
 
 
@@ -61,9 +63,34 @@ def test_a_missing_table_names_where_it_was_looked_for(aqqua, tmp_path):
     assert "--data" in err
 
 
+def test_the_demo_spares_files_of_the_user(aqqua, tmp_path):
+    (tmp_path / "samples.csv").write_text("mine", encoding="utf-8")
+    code, _, err = aqqua("demo", "--out", tmp_path)
+    assert code == 2
+    assert "samples.csv" in err
+    assert (tmp_path / "samples.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_file_is_no_folder_to_write_to(aqqua, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(units="mg m-3"), encoding="utf-8")
+    code, _, err = aqqua("map", recipe, "--out", recipe)
+    assert code == 2
+    assert "is a file" in err
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [("--months", "13"), ("--months", "June"), ("--region", "1,2,3"), ("--resolution", "fine"), ("--nonsense",)],
+    [
+        ("--months", "13"),
+        ("--months", "June"),
+        ("--region", "1,2,3"),
+        ("--resolution", "fine"),
+        ("--resolution", "0"),
+        ("--region", "0,10,50,40"),
+        ("--data", "nowhere"),
+        ("--nonsense",),
+    ],
 )
 def test_a_wrong_option_is_the_calls_fault(aqqua, tmp_path, arguments):
     recipe = tmp_path / "recipe.toml"

@@ -1,7 +1,5 @@
 """A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
 
-from pathlib import Path
-
 import numpy as np
 
 from aqqua_science import __version__
@@ -20,7 +18,7 @@ from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.publication import describe_field
-from aqqua_science.habitat.units import budget_units
+from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.optional import versions
 
 
@@ -59,14 +57,15 @@ def compute(recipe, inputs, *, stage):
     stage("budget")
     arguments = {
         "depth": recipe.budget.depth,
-        "by": _regions(recipe, inputs),
+        "by": inputs.regions,
         "kind": recipe.budget.kind,
         "clip_to_seafloor": recipe.budget.clip_to_seafloor,
     }
+    budget = integrate(field, **arguments)
     result = {
         "title": recipe.title,
-        "budget": integrate(field, **arguments).to_dict("records"),
-        "reference": recipe.reference.model_dump() if recipe.reference else None,
+        "budget": budget.to_dict("records"),
+        "reference": _reference(recipe, budget["units"].iloc[0]),
         "validation": skill.to_dict("records"),
         **fractions,
         "n_samples": len(inputs.table),
@@ -114,12 +113,12 @@ def _mapped(recipe, model, inputs):
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
 
 
-def _regions(recipe, inputs):
-    """Regions of the budget: a known name, or a polygon file found like the other files."""
-    path = Path(recipe.budget.regions)
-    return next(
-        (f.parent / path for f in inputs.files if path.suffix and (f.parent / path).exists()), recipe.budget.regions
-    )
+def _reference(recipe, units):
+    """The published value in the units of the budget."""
+    if recipe.reference is None:
+        return None
+    value = convert_total(recipe.reference.value, recipe.reference.units, to=units)
+    return {"value": value, "units": units, "source": recipe.reference.source}
 
 
 def _described(recipe, model, inputs, field, name):

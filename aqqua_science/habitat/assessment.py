@@ -15,6 +15,7 @@ from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.validation import cross_validate, out_of_fold
+from aqqua_science.schema import SchemaError
 
 
 def assess_skill(recipe, model, inputs):
@@ -63,6 +64,8 @@ def assess_skill(recipe, model, inputs):
             )
         except ValueError as error:
             skipped.append(f"The scheme {scheme!r} was left out: {error}")
+    if not rows:
+        raise SchemaError(" ".join(skipped))
     inputs.notes.extend(skipped)
     test = _test_part(recipe, inputs)
     if test is not None:

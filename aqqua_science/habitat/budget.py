@@ -49,7 +49,7 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
         - ``level, units, area_m2`` and, for amounts per volume, ``volume_m3``
 
         Annual stocks are means over the months by their lengths, annual fluxes are per year.
-        Regions add up to the global row.
+        Regions add up to the global row; those without a mapped cell are left out.
 
     Raises
     ------
@@ -86,6 +86,7 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
         | {"units": amounts.units, "sampled_share": shares[region][1]}
         | extent[region]
         for (region, month), totals in members.items()
+        if extent[region]["area_m2"] > 0
     ]
     return pd.DataFrame(rows)
 

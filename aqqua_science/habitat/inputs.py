@@ -1,12 +1,15 @@
 """A first look at what a recipe names, with nothing heavy loaded: most mistakes show here, at once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from aqqua_science.habitat.observations import find_file, read_table, select
+from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.schema import SchemaError, nearest_name
 
+NAMED_REGIONS = ("global", "basins", "latitude bands")
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 
 
@@ -16,6 +19,7 @@ class Inputs:
 
     files: list
     grids: list
+    regions: object
     raw: pd.DataFrame
     accepted: pd.DataFrame
     rejected: pd.DataFrame
@@ -40,13 +44,54 @@ def find_inputs(recipe, *, folders):
     SchemaError
         If a file, a column or a predictor is missing, units cannot be used, or no row is left.
     """
+    regions = check_budget(recipe, folders=folders)
     path = find_file(recipe.observations.file, folders=folders)[0]
     raw = read_table(path)
     accepted, rejected = select(raw, recipe.observations)
     grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
     if all(p.suffix.lower() in _NETCDF for p in grids):
         check_predictors(recipe, [name for p in grids for name in _variables(p)])
-    return Inputs([path, *grids], grids, raw, accepted, rejected)
+    return Inputs([path, *grids], grids, regions, raw, accepted, rejected)
+
+
+def check_budget(recipe, *, folders):
+    """
+    Refuse a budget that could not be added up, and find its file of regions.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folders : list of pathlib.Path
+
+    Returns
+    -------
+    str or pathlib.Path
+        For `label_regions`.
+
+    Raises
+    ------
+    SchemaError
+        If units, kind, depth, regions or the units of the reference do not go together.
+    """
+    amounts = budget_units(recipe.observations.units, recipe.budget.kind)
+    if amounts.per == "volume" and recipe.budget.depth is None:
+        msg = (
+            f"units {recipe.observations.units!r} are per volume: say which water is added up, for example "
+            "depth = [0, 200] under [budget]."
+        )
+        raise SchemaError(msg)
+    if recipe.reference is not None:
+        convert_total(recipe.reference.value, recipe.reference.units, to=amounts.units)
+    regions = recipe.budget.regions
+    if regions in NAMED_REGIONS:
+        return regions
+    if not Path(regions).suffix:
+        msg = (
+            f"budget.regions = {regions!r} is no known set.{nearest_name(regions, NAMED_REGIONS)} "
+            f"Choose {', '.join(NAMED_REGIONS)}, or the path of a file of polygons."
+        )
+        raise SchemaError(msg)
+    return find_file(regions, folders=folders)[0]
 
 
 def check_predictors(recipe, names):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from aqqua_science.habitat.units import budget_units
-from aqqua_science.schema import SchemaError, add_standard_names, nearest_name, require_columns, screen
+from aqqua_science.schema import VOCABULARY, SchemaError, add_standard_names, nearest_name, require_columns, screen
 
 _KEY = ["sample_id", "time", "month", "latitude", "longitude", "depth", "depth_min", "depth_max", "volume_m3", "water"]
 
@@ -135,16 +135,47 @@ def select(table, observations):
     renames.pop(None, None)
     require_columns(table, [*renames, observations.target, "latitude", "longitude"], what=observations.file)
     doubled = [new for old, new in renames.items() if new in table.columns and new != old]
+    if table.empty:
+        msg = f"{observations.file} has a header and no rows. Is it the right file?"
+        raise SchemaError(msg)
     table = _filtered(table, observations).reset_index(drop=True)
     twice = table.duplicated()
     doubles = table[twice].assign(reason="the same row stands earlier in the table")
     table = table[~twice].drop(columns=doubled).rename(columns=renames)
     if "time" in table.columns:
-        table["time"] = pd.to_datetime(table["time"], errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
+        table["time"] = _dates(table["time"], observations)
+    table = _turned(table)
     target = pd.to_numeric(table[observations.target], errors="coerce")
     table[observations.target] = target.astype(float)
     accepted, rejected = _screened(_summed(table, observations), observations)
     return accepted, pd.concat([doubles, rejected], ignore_index=True)
+
+
+def _dates(values, observations):
+    """Dates in UTC, or a refusal of a column that holds none."""
+    dates = pd.to_datetime(values, errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
+    if dates.isna().all() and values.notna().any():
+        msg = (
+            f"the column {observations.time or 'time'!r} of {observations.file} holds no dates; its first value is "
+            f"{values.dropna().iloc[0]!r}. Write dates as 2020-03-31, or name another column in time."
+        )
+        raise SchemaError(msg)
+    return dates
+
+
+def _turned(table):
+    """Longitudes of 180..360 brought to -180..180; exchanged positions refused."""
+    position = table[["latitude", "longitude"]].apply(pd.to_numeric, errors="coerce")
+    off = position["latitude"].abs() > 90
+    if off.sum() >= 3 and off.mean() > 0.1 and (position["longitude"].abs() <= 90).all():
+        worst = position["latitude"].abs().idxmax()
+        msg = (
+            f"latitude and longitude look exchanged: latitude is {position['latitude'][worst]:g} in row {worst}, "
+            "and no longitude is beyond 90. Swap the two column names."
+        )
+        raise SchemaError(msg)
+    beyond = position["longitude"].between(180, 360, inclusive="right")
+    return table.assign(longitude=position["longitude"] - 360 * beyond) if beyond.any() else table
 
 
 def _filtered(table, observations):
@@ -203,8 +234,12 @@ def _screened(table, observations):
         rejected = pd.concat([rejected, accepted[rows].assign(reason=f"{observations.target} {reason}")])
     accepted = accepted[~negative & ~infinite]
     if accepted.empty:
-        reasons = rejected["reason"].str.replace(r"-?\d[\d.e+]*", "…", regex=True).value_counts()
-        msg = f"no row of {observations.file} can be used: {'; '.join(f'{n} x {r}' for r, n in reasons.items())}."
+        first = rejected["reason"].iloc[0]
+        column = VOCABULARY.get(first.split(" ")[0])
+        msg = (
+            f"no row of {observations.file} can be used; of {len(rejected)} the first: {first}. "
+            f"{column.remedy if column else 'Correct the column.'}"
+        )
         raise SchemaError(msg)
     if not (accepted[observations.target] > 0).any():
         msg = f"{observations.target} is zero in all {len(accepted)} rows; there is nothing to map. Check where."

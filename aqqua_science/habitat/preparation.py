@@ -33,6 +33,7 @@ class Prepared:
     environment: xr.Dataset
     sea_floor: xr.DataArray | None
     files: list
+    regions: object
     all_rows: pd.DataFrame | None = None
     notes: list = field(default_factory=list)
 
@@ -81,6 +82,7 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
         environment=environment,
         sea_floor=find_sea_floor(everything),
         files=inputs.files,
+        regions=inputs.regions,
         notes=notes,
     )
     if "split" in recipe.observations.where:
@@ -184,5 +186,8 @@ def _mapped_part(prepared, recipe, *, months, region, resolution):
     if resolution:
         environment = coarsen(environment, resolution)
         floor = floor if floor is None else coarsen(floor.to_dataset(name=SEA_FLOOR), resolution)[SEA_FLOOR]
+    if not environment[prepared.predictors].to_array().notnull().any():
+        msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
+        raise SchemaError(msg)
     prepared.environment, prepared.sea_floor = environment, floor
     return prepared

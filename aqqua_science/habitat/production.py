@@ -60,6 +60,8 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     FileNotFoundError: there is no recipe no_such_recipe.toml. ...
     """
     started = time.time()
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
     folders = [Path(data)] if data is not None else []
     if not isinstance(recipe, Recipe):
         folders.append(Path(recipe).parent)
@@ -102,11 +104,12 @@ def _stages(bar):
 
 
 def _write(out, recipe, result, field, inputs, draw):
-    """Leave the files; ``result.json`` comes last, so that its presence means all is whole."""
+    """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
     from aqqua_science.habitat.publication import write_netcdf
     from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
-    out.mkdir(parents=True, exist_ok=True)
+    for stale in ("result.json", "rejected.csv"):
+        (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")
     for file, table in [("matchup.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
@@ -114,9 +117,10 @@ def _write(out, recipe, result, field, inputs, draw):
             with replacing(out / file) as part:
                 table.to_csv(part, index=False)
     if draw is not None:
-        figure = draw(
-            field, name=name, samples=inputs.table, title=recipe.title, budget_text=estimate_text(global_row(result))
-        )
+        text = estimate_text(global_row(result))
+        if result["interval"]["warning"]:
+            text += "; not claimed to cover, see report.md"
+        figure = draw(field, name=name, samples=inputs.table, title=recipe.title, budget_text=text)
         with replacing(out / "map.png") as part:
             figure.savefig(part)
     write_report(result, out / "report.md")

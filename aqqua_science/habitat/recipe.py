@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from aqqua_science.schema import SchemaError, nearest_name
 
@@ -43,11 +43,11 @@ class Model(_Part):
 
     objective: Literal["poisson", "tweedie", "gamma", "two-part", "log"] = "poisson"
     scale: float | None = Field(default=None, gt=0)
-    n_members: int = Field(default=100, ge=2)
+    n_members: int = Field(default=100, ge=2, strict=True)
     resampling: Literal["blocks", "groups", "stratified"] = "blocks"
-    n_trees: int | None = Field(default=None, ge=1)
+    n_trees: int | None = Field(default=None, ge=1, strict=True)
     learning_rate: float = Field(default=0.075, gt=0, le=1)
-    max_depth: int = Field(default=4, ge=1, le=16)
+    max_depth: int = Field(default=4, ge=1, le=16, strict=True)
     min_child_weight: float = Field(default=3, ge=0)
     subsample: float = Field(default=0.5, gt=0, le=1)
     tree_method: Literal["hist", "exact", "approx"] = "hist"
@@ -61,7 +61,7 @@ class Model(_Part):
 class Validation(_Part):
     """How the model is put to the test."""
 
-    folds: int = Field(default=5, ge=2, le=50)
+    folds: int = Field(default=5, ge=2, le=50, strict=True)
     blocks_degrees: float = Field(default=15, gt=0, le=90)
 
 
@@ -70,7 +70,7 @@ class Budget(_Part):
 
     depth: tuple[float, float] | None = None
     regions: str = "basins"
-    clip_to_seafloor: bool | None = None
+    clip_to_seafloor: StrictBool | None = None
     kind: Literal["stock", "flux"] | None = None
 
     @field_validator("depth")
@@ -124,6 +124,13 @@ class Recipe(_Part):
     validation: Validation = Validation()
     budget: Budget = Budget()
     reference: Reference | None = None
+
+    @model_validator(mode="after")
+    def _groups_are_named(self):
+        if self.model.resampling == "groups" and self.observations.group is None:
+            msg = "model.resampling = 'groups' needs observations.group: name the column of the cruise, or use 'blocks'"
+            raise ValueError(msg)
+        return self
 
     def digest(self):
         """
@@ -193,7 +200,11 @@ def _explain(fault):
         return f"unknown key {key!r}.{nearest_name(place[-1], names)} Allowed here: {', '.join(names)}"
     if fault["type"] == "missing":
         return f"the key {key!r} is missing. {_EXAMPLES.get(key, 'Add it to the recipe.')}"
+    if fault["type"] in ("tuple_type", "too_short", "too_long", "missing_argument") or "tuple" in fault["msg"].lower():
+        return f"{key} = {fault['input']!r} will not do: give two numbers, [lowest, highest]"
     rule = fault["msg"].removeprefix("Value error, ")
+    if not key:
+        return rule
     return f"{key} = {fault['input']!r} will not do: {rule[:1].lower()}{rule[1:]}"
 
 

@@ -156,6 +156,11 @@ def _headline(result):
     )
     if result["interval"]["warning"]:
         lines.append(f"**The interval is not claimed to cover**: {result['interval']['warning']}.")
+    if result["extrapolated_area_fraction"] > 0.5:
+        lines.insert(
+            0,
+            f"**Most of this map is extrapolated** ({result['extrapolated_area_fraction']:.0%} of its area): map the part that was surveyed (`--region`) instead.",
+        )
     if not has_skill(result):
         lines.append(
             "**No skill**: held out by region, amounts do not correlate with their predictions. Do not use the map's pattern."
@@ -193,16 +198,14 @@ def _reference(result):
 
 def _skill(result):
     columns = ["r2", "r2_correlation", "r2_log", "spearman", "mae", "distance_to_domain_km", "n"]
-    header = (
-        "| held out | R2 | squared correlation | R2 (log) | Spearman | mean abs. error | km from the map's need | n |"
-    )
+    header = "| held out | R2 | squared correlation | R2 (log) | Spearman | mean abs. error | distance mismatch to the map, km | n |"
     rows = [
         f"| {_SCHEMES.get(r['scheme'], r['scheme'])} | " + " | ".join(number(r.get(c)) for c in columns) + " |"
         for r in result["validation"]
     ]
     return "\n".join(["## Skill on samples that were held out\n", header, "|---" * 8 + "|", *rows]) + (
         "\n\nRandom folds flatter a map: their held-out samples have neighbours in training. The distance is that between "
-        "how far held-out samples and map cells lie from the nearest training sample (Wasserstein, km); smaller is a fairer test."
+        "how far held-out samples and map cells lie from the nearest training sample (Wasserstein, km); smaller is a fairer test. R2 on the log scale compares log1p(scale x amount): where absences stand beside small amounts it is often below 0, which is worse than a mean, while ranks are still right."
     )
 
 
@@ -261,6 +264,8 @@ def _regions(result):
     ]
     lines += [_budget_line(r["region"], r) for r in rows]
     lines += [_budget_line(f"global, month {r['month']}", r) for r in months]
+    if len(rows) == 1:
+        return "\n".join(lines)
     return "\n".join(lines) + (
         "\n\nRegions add up to the global row. Their intervals do not: errors of regions are correlated, so intervals must "
         "not be added. In virtual oceans the intervals of regions held the truth in 95 % of cases where more than 60 % of the amount "

@@ -11,7 +11,7 @@ CARBON_G_PER_MOL = 12.011
 
 _EXAMPLES = "mg m-3, ug L-1, mmol m-3, g m-2, mg m-2 d-1, mol m-2 s-1, m-3 (individuals) or mm3 m-3 (biovolume)"
 _UNSAID = re.compile(
-    r"(?:(?<=\bg)|(?<=[mkunp]g)|(?<=mol))\s*_?C\b|\bcarbon\b|\b[DW]W\b|\bind(ividuals?)?\b\.?|#", re.IGNORECASE
+    r"(?:(?<=\bg)|(?<=[PTGMkmunp]g)|(?<=mol))\s*_?C\b|\bcarbon\b|\b[DW]W\b|\bind(ividuals?)?\b\.?|#", re.IGNORECASE
 )
 _KINDS_OF_MASS = {"DW": "Pg dry weight", "WW": "Pg wet weight"}
 _MEASURES = [
@@ -115,6 +115,45 @@ def budget_units(text, kind=None):
         )
         raise SchemaError(msg)
     return found
+
+
+def convert_total(value, units, *, to):
+    """
+    Bring a published total to the units of a budget.
+
+    Parameters
+    ----------
+    value : float
+    units : str
+        Such as ``"TgC"`` or ``"PgC yr-1"``; Gt is taken as Pg.
+    to : str
+        Units of the budget.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    SchemaError
+        If the units differ in kind.
+
+    Examples
+    --------
+    >>> round(convert_total(82.9, "TgC", to="PgC"), 6)
+    0.0829
+    """
+    if units == to:
+        return value
+    given, wanted = (parse_units(re.sub(r"\b([GMk]?)t\b|\b([GMk]?)tC\b", _tonnes, text)) for text in (units, to))
+    if not _is_multiple(given, wanted):
+        msg = f"reference.units = {units!r} cannot become those of the budget, {to!r}. Correct one of the two."
+        raise SchemaError(msg)
+    return float(given.convert(value, wanted))
+
+
+def _tonnes(found):
+    return {"G": "Pg", "M": "Tg", "k": "Gg", "": "Mg"}[found[1] or found[2] or ""]
 
 
 def _match(unit, text):

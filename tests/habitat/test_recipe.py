@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aqqua_science.habitat.inputs import check_budget
 from aqqua_science.habitat.observations import read_table, select
 from aqqua_science.habitat.recipe import Observations, read_recipe
 from aqqua_science.schema import SchemaError
@@ -123,8 +124,10 @@ def test_bad_rows_are_set_apart_with_a_reason_and_nothing_is_lost(columns, reaso
         ({"between": {"depth": (500, 900)}}, {"depth": [1.0] * 4}, "nothing is left"),
         ({"sum_over": "species"}, {}, "no column 'species'"),
         ({}, {"biomass": [0.0] * 4}, "zero in all"),
-        ({}, {"latitude": [91.0] * 4}, "no row of samples.csv can be used"),
+        ({}, {"depth": [-5.0] * 4}, "no row of samples.csv can be used.*pass -depth"),
         ({}, {"latitude": ["north"] * 4}, "latitude must be numeric"),
+        ({}, {"latitude": [100.0, 120, 130, 140], "longitude": [5.0] * 4}, "look exchanged"),
+        ({"time": "split"}, {"split": ["train"] * 4}, "holds no dates"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(settings, columns, message):
@@ -136,6 +139,45 @@ def test_tables_of_other_separators_and_names_are_read(tmp_path):
     path = tmp_path / "samples.tsv"
     path.write_text("object_lat\tobject_lon\tbiomass\n1\t2\t3\n", encoding="utf-8")
     assert read_table(path)[["latitude", "longitude"]].to_numpy().tolist() == [[1, 2]]
+
+
+def test_longitudes_of_0_to_360_are_turned():
+    accepted, rejected = select(table(longitude=[0.0, 180.0, 181.0, 359.0]), wanted())
+    assert accepted["longitude"].tolist() == [0, 180, -179, -1]
+    assert rejected.empty
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("depth = [0, 200]", "", r"depth = \[0, 200\]"),
+        ("depth = [0, 200]", 'depth = [0, 200]\nkind = "flux"', "stock"),
+        ("depth = [0, 200]", 'depth = [0, 200]\nregions = "bassins"', "Did you mean 'basins'"),
+        ("depth = [0, 200]", 'depth = [0, 200]\n[reference]\nvalue = 1\nunits = "mg"\nsource = "x"', None),
+        (
+            "depth = [0, 200]",
+            'depth = [0, 200]\n[reference]\nvalue = 1\nunits = "m-3"\nsource = "x"',
+            "reference.units",
+        ),
+    ],
+)
+def test_a_budget_that_cannot_be_added_up_stops_before_any_fit(tmp_path, old, new, message):
+    recipe = read_recipe(written(tmp_path, GOOD.replace(old, new)))
+    if message is None:
+        assert check_budget(recipe, folders=[tmp_path]) == "basins"
+        return
+    with pytest.raises(SchemaError, match=message):
+        check_budget(recipe, folders=[tmp_path])
+
+
+def test_members_left_out_by_group_need_a_group(tmp_path):
+    with pytest.raises(SchemaError, match=r"needs observations\.group"):
+        read_recipe(written(tmp_path, GOOD + '[model]\nresampling = "groups"\n'))
+
+
+def test_a_switch_is_no_number(tmp_path):
+    with pytest.raises(SchemaError, match="n_trees"):
+        read_recipe(written(tmp_path, GOOD + "[model]\nn_trees = true\n"))
 
 
 def test_parquet_equals_csv(tmp_path):
