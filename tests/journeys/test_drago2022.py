@@ -31,9 +31,10 @@ def test_the_map_is_the_published_one(made, shared_data):
     """
     Logarithms of both maps correlate at 0.999 over the area of the sea.
 
-    The recipe has bare positions: 28 of its 710 samples lie in cells without sea and take the nearest one, where the study
-    has other values (of its profiles' true positions, it seems). Counted by cells, which gives polar cells of a hundredth of
-    the area the same voice, that costs 0.001; with the study's own join `tests/habitat/test_model.py` asks for 0.999.
+    The recipe has bare positions: 28 of its 710 samples lie in cells without sea and take the nearest one, where
+    the study has other values (of its profiles' true positions, it seems). Counted by cells, which gives polar cells
+    of a hundredth of the area the same voice, that costs 0.001; with the study's own join
+    `tests/habitat/test_model.py` asks for 0.999.
     """
     published = xr.open_dataset(shared_data / "drago2022" / "published_copepoda_0_200m.nc")["biomass"]
     ours = made[1]["biomass"].mean("member")
