@@ -169,8 +169,11 @@ def _without_split(raw, environment, predictors, recipe):
 
 def _mapped_part(prepared, recipe, *, months, region, resolution):
     """Cut and average the environment to the part that is to be mapped."""
-    environment = prepared.environment
-    floor = prepared.sea_floor
+    environment, floor = prepared.environment, prepared.sea_floor
+    chosen = {"months": months, "region (west, east, south, north)": region, "degrees": resolution}
+    said = [f"{what} {value}" for what, value in chosen.items() if value]
+    if said:
+        prepared.notes.append(f"Only a part is mapped, or a coarser grid: {'; '.join(said)}.")
     if months:
         if "month" not in environment.dims or not set(months) <= set(environment["month"].values.tolist()):
             held = environment["month"].values.tolist() if "month" in environment.dims else "no month axis"

@@ -60,8 +60,6 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     FileNotFoundError: there is no recipe no_such_recipe.toml. ...
     """
     started = time.time()
-    if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
     folders = [Path(data)] if data is not None else []
     if not isinstance(recipe, Recipe):
         folders.append(Path(recipe).parent)
@@ -75,6 +73,8 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
         from aqqua_science.habitat.preparation import prepare
 
         inputs = prepare(recipe, found, months=months, region=region, resolution=resolution)
+        if out is not None:
+            Path(out).mkdir(parents=True, exist_ok=True)
         from aqqua_science.habitat.assembly import compute
 
         result, field = compute(recipe, inputs, stage=stage)
