@@ -51,8 +51,8 @@ def calibrate(field, model, table, *, target, environment, volume=None, name=Non
 
     Notes
     -----
-    In 297 virtual oceans the interval of the global total covered the realised truth in 92 % at a nominal 90 %, the
-    spread of members in 24 %; `python -m benchmarks coverage` repeats this.
+    Of 100 virtual oceans the interval of the global total held the realised truth in 88 at a nominal 90 %, the spread
+    of members in 18 (docs/coverage.md); `python -m benchmarks coverage` repeats this.
 
     Examples
     --------

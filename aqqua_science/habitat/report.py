@@ -152,7 +152,7 @@ def _headline(result):
     lines.append(
         f"The map itself, before the correction by held-out blocks, adds up to {number(row['mean'])} {row['units']}; "
         f"its members alone spread over {number(row['member_low'])}-{number(row['member_high'])}, which is not an interval "
-        "that covers (in virtual oceans it held the truth one time in four)."
+        "that covers (in virtual oceans it held the truth one time in five)."
     )
     if result["interval"]["warning"]:
         lines.append(f"**The interval is not claimed to cover**: {result['interval']['warning']}.")
