@@ -65,7 +65,7 @@ def assess_skill(recipe, model, inputs):
         except ValueError as error:
             skipped.append(f"The scheme {scheme!r} was left out: {error}")
     if not rows:
-        raise SchemaError(" ".join(skipped))
+        raise SchemaError(skipped[0])
     inputs.notes.extend(skipped)
     test = _test_part(recipe, inputs)
     if test is not None:
