@@ -643,7 +643,8 @@ def test_axes_that_interleave_are_refused(one, other, dim):
 
 
 def test_netcdf_zarr_geotiff_and_datasets_mix(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     made_dataset(name="a").to_netcdf(tmp_path / "a.nc")
     made_dataset(name="b").to_zarr(tmp_path / "b.zarr", zarr_format=2, consolidated=False)
     write_geotiff(rasterio, tmp_path / "c.tif")
@@ -732,13 +733,15 @@ def write_geotiff(rasterio, path, *, n=1, crs="EPSG:4326", names=()):
 
 
 def test_bands_bear_their_descriptions(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     environment = open_environment(write_geotiff(rasterio, tmp_path / "x.tif", n=2, names=["sst", "chl"]))
     assert_allclose(environment["chl"], made_dataset()["sst"] + 1, atol=1e-6)
 
 
 def test_bands_named_after_months_are_a_climatology(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     names = ["January", "February", "March", "April", "May", "June"]
     names += ["July", "August", "September", "October", "November", "December"]
     environment = open_environment(write_geotiff(rasterio, tmp_path / "sst.tif", n=12, names=names))
@@ -755,6 +758,7 @@ def test_bands_named_after_months_are_a_climatology(tmp_path):
     ],
 )
 def test_geotiffs_that_say_too_little_are_refused(tmp_path, options, message):
-    rasterio = pytest.importorskip("rasterio")
+    import rasterio
+
     with pytest.raises(SchemaError, match=f"x.tif.*{message}"):
         open_environment(write_geotiff(rasterio, tmp_path / "x.tif", **options))

@@ -4,18 +4,16 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pyogrio
+import pyproj
 import pytest
+import shapely
 import xarray as xr
 from numpy.testing import assert_array_equal
 
 from aqqua_science.grids.geometry import cell_area, regular_grid
 from aqqua_science.grids.land import land_mask, natural_earth_dir
 from aqqua_science.schema import SchemaError
-
-shapely = pytest.importorskip("shapely")
-pyogrio = pytest.importorskip("pyogrio")
-pyproj = pytest.importorskip("pyproj")
-pytest.importorskip("geopandas")
 
 ROOT = Path(__file__).resolve().parents[2]
 PHYSICAL = Path("shapefiles", "natural_earth", "physical")

@@ -136,7 +136,8 @@ def test_threads_change_no_number(model, ocean, monkeypatch):
 
 @pytest.mark.slow
 def test_cluster_changes_no_number(model, ocean):
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     whole = predict_grid(model, ocean)
     lazy = predict_grid(model, ocean.chunk({"month": 1, "latitude": 9}))
     with (
