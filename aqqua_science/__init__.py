@@ -1,7 +1,8 @@
 """
 From plankton pixels to planetary budgets.
 
-One folder per rung of the ladder: `samples` (volumes of water), `grids`
+One folder per rung of the ladder: `sources` (what instruments and portals
+deliver), `images` (the store), `samples` (volumes of water), `grids`
 (month, depth, latitude, longitude), `habitat` (models, maps, budgets), `plot`,
 and `synthetic` (virtual oceans with known answers). Nothing is imported until
 it is used.
@@ -13,5 +14,5 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
-    submodules=["grids", "habitat", "optional", "plot", "samples", "schema", "synthetic"],
+    submodules=["grids", "habitat", "images", "optional", "plot", "samples", "schema", "sources", "synthetic"],
 )

@@ -1,5 +1,6 @@
 """The `aqqua` command: each verb is one library call."""
 
+import contextlib
 import json
 import platform
 import shutil
@@ -87,6 +88,88 @@ def map_(
 
 
 @app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="File, zip or folder of an instrument or portal; found out by looking.")],
+    to: Annotated[Path, typer.Option(help="Folder of the store; an existing one gets the source added.")],
+    default: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="For images whose files do not tell, such as depth=5. May be repeated."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Which of the source's columns holds what. May be repeated."),
+    ] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="Format, where looking finds another.")] = None,
+    name: Annotated[str | None, typer.Option(help="How the store calls this source.")] = None,
+    citation: Annotated[str | None, typer.Option(help="How to cite the source.")] = None,
+    contributor: Annotated[list[str] | None, typer.Option(help="Who gave the images. May be repeated.")] = None,
+    use_for_maps: Annotated[bool, typer.Option(help="The contributors agree that maps are made of it.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that work at the same time.", min=1)] = 1,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Bring the images of an instrument or portal into a store. Run again, it goes on where it stopped."""
+    if not path.exists():
+        _stop(f"there is no file or folder {path}.", code=2)
+    defaults, columns = _pairs(default, "--default"), _pairs(column, "--column")
+    from aqqua_science.images import ingest as ingest_
+    from aqqua_science.images.columns import check_names
+
+    try:
+        check_names(defaults, option="--default")
+        check_names(columns, option="--column")
+    except ValueError as error:
+        _stop(error, code=2)
+    with _cluster(workers) as client:
+        store = ingest_(
+            path,
+            to,
+            defaults=defaults,
+            columns=columns,
+            format=format_,
+            name=name,
+            citation=citation,
+            contributors=contributor or (),
+            use_for_maps=use_for_maps,
+            client=client,
+            overwrite=overwrite,
+        )
+    (source,) = [s for s in store.about["sources"] if s["name"] == (name or path.name)]
+    if as_json:
+        print(json.dumps({k: source[k] for k in ("accepted", "rejected", "by_instrument")}, ensure_ascii=False))
+    else:
+        _tell_ingest(source, store)
+    if not source["accepted"]:
+        raise SystemExit(1)
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="Zip, folder or table that is to be imported into EcoTaxa.")],
+    as_json: Json = False,
+):
+    """Check a bundle by EcoTaxa's import rules, without EcoTaxa."""
+    if not bundle.exists():
+        _stop(f"there is no file or folder {bundle}.", code=2)
+    from aqqua_science.sources import ecotaxa
+
+    faults = ecotaxa.validate(bundle)
+    rows = faults[["file", "line", "rule", "message"]].to_dict("records")
+    if as_json:
+        rows = [row | {"line": int(row["line"])} for row in rows]
+        print(json.dumps({"ok": not rows, "faults": rows}, ensure_ascii=False))
+    else:
+        for row in rows:
+            where = f"{row['file']}, line {row['line']}" if row["line"] else row["file"]
+            print(f"{where}: {row['message']} [{row['rule']}]")
+        print(f"{len(rows)} faults" if rows else f"{bundle} can be imported into EcoTaxa.")
+    if rows:
+        raise SystemExit(1)
+
+
+@app.command()
 def doctor(as_json: Json = False):
     """Print versions, cores and browser: what a bug report needs."""
     import os
@@ -158,6 +241,48 @@ def _say_what_next(out):
         f"\nLook at {out / 'map.png'} and read {out / 'report.md'}. Then change a line of {out / 'recipe.toml'}\n"
         f'(say, objective = "tweedie") and run: aqqua map {out / "recipe.toml"} --out {out}_2'
     )
+
+
+def _pairs(texts, option):
+    """Read options of the form name=value."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            _stop(f"{option} {name + equals + value!r} will not do: give NAME=VALUE, such as depth=5.", code=2)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@contextlib.contextmanager
+def _cluster(workers):
+    """A Dask cluster on this machine, or nothing for one worker."""
+    if workers == 1:
+        yield None
+        return
+    from aqqua_science.optional import require
+
+    distributed = require("distributed", for_="images")
+    with (
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def _tell_ingest(source, store):
+    """What an ingest took, what it refused and why, and what it cannot vouch for."""
+    print(f"{source['name']}: {source['format']} ({source['evidence']})")
+    print(f"  accepted          {source['accepted']:,}")
+    for instrument, n in source["by_instrument"].items():
+        print(f"    {instrument:15} {n:,}")
+    print(f"  rejected          {sum(source['rejected'].values()):,}")
+    for reason, n in sorted(source["rejected"].items(), key=lambda r: -r[1]):
+        print(f"    {n:<15,} {reason}")
+    for column, n in source["supplied"].items():
+        print(f"  by default        {column} = {source['defaults'][column]} for {n:,} images")
+    if not source["use_for_maps"]:
+        print("  maps              the contributors' consent is not recorded: samples of this source stay out of maps")
+        print("                    (--use-for-maps records it)")
+    print(f"  store             {store.path}, {len(store):,} images")
 
 
 def _refuse_to_overwrite(out, overwrite, inputs=()):

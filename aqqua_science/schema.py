@@ -22,6 +22,7 @@ class Column:
     lower: float = -np.inf
     upper: float = np.inf
     remedy: str = "Correct or drop these rows."
+    values: tuple = ()
 
     @property
     def rule(self):
@@ -44,10 +45,18 @@ VOCABULARY = {
     "month": Column("1", "month of the year, 1..12", 1, 12),
     "time": Column("UTC", "date and time"),
     "volume_m3": Column("m3", "sampled volume", _POSITIVE, np.inf, "A sample of no volume has seen nothing."),
-    "water": Column("1", "kind of water: sea, lake or river"),
+    "water": Column("1", "kind of water; nothing means the sea", values=("sea", "lake", "river")),
+    "surface_altitude_m": Column("m", "altitude of the surface of an inland water above the sea", -500, 9_000),
     "sample_id": Column("1", "identifier of a volume of water"),
+    "acquisition_id": Column("1", "identifier of one run of an instrument on a sample"),
     "object_id": Column("1", "identifier of an organism or particle"),
+    "image_rank": Column("1", "which of several images of an object, from 0", 0, 32_767),
+    "instrument": Column("1", "name of the instrument, such as UVP6"),
+    "pixel_size_um": Column("um", "side of a pixel of this image in the water", _POSITIVE, 1e5, "Give micrometres."),
+    "bit_depth": Column("1", "bits of a grey level that the camera used", 1, 64),
+    "licence": Column("1", "licence of the image, such as CC BY 4.0"),
     "taxon": Column("1", "name of the taxon"),
+    "taxon_status": Column("1", "who named the taxon", values=("validated", "predicted", "dubious")),
     "esd_um": Column("um", "equivalent spherical diameter", 0),
     "carbon_ug": Column("ug", "carbon of one object", 0),
 }

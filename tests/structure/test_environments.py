@@ -25,6 +25,7 @@ CONDA_NAMES = {
     "xgboost-cpu": "py-xgboost-cpu",
     "blosc2": "python-blosc2",
     "lmdb": "python-lmdb",
+    "duckdb": "python-duckdb",
 }
 """Where conda-forge calls a package otherwise than pyproject.toml."""
 

@@ -36,6 +36,9 @@ OWNERS = {
     "lmdb": {"images"},
     "blosc2": {"images"},
     "pyarrow": {"images"},
+    "duckdb": set(),
+    "httpx": set(),
+    "filelock": {"images"},
     "torch": {"pretraining"},
     "safetensors": {"pretraining"},
     "submitit": {"pretraining"},
@@ -68,7 +71,7 @@ OWNERS = {
 }
 """Heavy package -> the rungs that may import it at module level; elsewhere it waits inside a function."""
 
-IN_CORE = {"pyarrow", "sklearn", "xarray", "dask", "zarr", "netCDF4", "cftime", "cf_xarray", "typer"}
+IN_CORE = {"PIL", "lmdb", "blosc2", "duckdb", "httpx", "filelock", "pyarrow", "sklearn", "xarray", "dask", "zarr", "netCDF4", "cftime", "cf_xarray", "typer"}
 """Heavy packages that are always installed; the others pass through `optional.require`, which names their extra."""
 
 
