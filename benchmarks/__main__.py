@@ -1,21 +1,21 @@
-"""`python -m benchmarks [NAME ...]` measures and prints ratios; `python -m benchmarks coverage` tests the interval."""
+"""`python -m benchmarks [NAME ...]` measures and prints ratios; `coverage` tests the interval, `codecs` the codecs."""
 
 import argparse
 import importlib
 import sys
 
-SPEED = ("matchup", "boosting", "prediction", "extrapolation")
+SPEED = ("matchup", "boosting", "prediction", "extrapolation", "storage")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, coverage; all speeds by default"
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, codecs, coverage; all speeds by default"
     )
     names = parser.parse_args().names or SPEED
-    unknown = set(names) - {*SPEED, "coverage"}
+    unknown = set(names) - {*SPEED, "coverage", "codecs"}
     if unknown:
-        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(SPEED)}, coverage")
+        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(SPEED)}, codecs, coverage")
     for name in names:
         print(f"{name} ...", file=sys.stderr)
         found = importlib.import_module(f"benchmarks.{name}").run()

@@ -16,6 +16,7 @@ from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import calibrate
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.model import BoostedTrees
+from aqqua_science.habitat.observations import contributors_of
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.publication import describe_field
 from aqqua_science.habitat.units import budget_units, convert_total
@@ -130,7 +131,7 @@ def _described(recipe, model, inputs, field, name):
             f"{recipe.title}. Mean and members of {model.n_members} boosted regression trees "
             f"fitted on {len(inputs.table)} samples, with intervals from held-out blocks."
         ),
-        credit=recipe.credit,
+        credit="; ".join(filter(None, [recipe.credit, *contributors_of(inputs.table)])),
         history=f"made by aqqua_science {__version__} from the recipe {recipe.digest()[:12]}",
     )
 
@@ -144,4 +145,5 @@ def _provenance(recipe, model, inputs):
         "model": model.settings_,
         "versions": versions("numpy", "pandas", "scikit-learn", "scipy", "xarray", "xgboost-cpu", "xgboost"),
         "credit": recipe.credit,
+        "contributors": contributors_of(inputs.table),
     }

@@ -8,7 +8,13 @@ import pandas as pd
 from aqqua_science.habitat.units import budget_units
 from aqqua_science.schema import VOCABULARY, SchemaError, add_standard_names, nearest_name, require_columns, screen
 
-_KEY = ["sample_id", "time", "month", "latitude", "longitude", "depth", "depth_min", "depth_max", "volume_m3", "water"]
+_KEY = [
+    *("sample_id", "time", "month", "latitude", "longitude", "depth", "depth_min", "depth_max", "volume_m3", "water"),
+    "contributors",
+]
+
+NO_CONSENT = "its contributors have not agreed that maps are made of it (use_for_maps)"
+"""Why a sample of a store whose source is not for maps is left out."""
 
 
 def find_file(name, *, folders):
@@ -138,7 +144,7 @@ def select(table, observations):
     if table.empty:
         msg = f"{observations.file} has a header and no rows. Is it the right file?"
         raise SchemaError(msg)
-    table = _filtered(table, observations).reset_index(drop=True)
+    table, withheld = _consented(_filtered(table, observations).reset_index(drop=True), observations)
     twice = table.duplicated()
     doubles = table[twice].assign(reason="the same row stands earlier in the table")
     table = table[~twice].drop(columns=doubled).rename(columns=renames)
@@ -148,7 +154,43 @@ def select(table, observations):
     target = pd.to_numeric(table[observations.target], errors="coerce")
     table[observations.target] = target.astype(float)
     accepted, rejected = _screened(_summed(table, observations), observations)
-    return accepted, pd.concat([doubles, rejected], ignore_index=True)
+    return accepted, pd.concat([withheld, doubles, rejected], ignore_index=True)
+
+
+def _consented(table, observations):
+    """Split off samples whose contributors keep them out of maps."""
+    if "use_for_maps" not in table.columns:
+        return table, table.iloc[:0]
+    agreed = table["use_for_maps"].isin([True, 1, "True", "true", "1"])
+    if not agreed.any():
+        msg = (
+            f"no row of {observations.file} may be used: use_for_maps is false in all {len(table)}. "
+            "Ask the contributors, and record their consent with `aqqua ingest --use-for-maps`."
+        )
+        raise SchemaError(msg)
+    return table[agreed], table[~agreed].assign(reason=NO_CONSENT)
+
+
+def contributors_of(table):
+    """
+    List who gave the observations of a table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With or without a column ``contributors``, names separated by semicolons.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> contributors_of(pd.DataFrame({"contributors": ["A. Person; B. Person", "A. Person", None]}))
+    ['A. Person', 'B. Person']
+    """
+    texts = table["contributors"].dropna().unique() if "contributors" in table.columns else []
+    return list(dict.fromkeys(name.strip() for text in texts for name in str(text).split(";") if name.strip()))
 
 
 def _dates(values, observations):

@@ -9,7 +9,7 @@ from aqqua_science.grids.environment import open_environment
 from aqqua_science.grids.subsetting import coarsen, select_region
 from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
-from aqqua_science.habitat.observations import select
+from aqqua_science.habitat.observations import NO_CONSENT, select
 from aqqua_science.samples.matchup import join_environment
 from aqqua_science.schema import SchemaError
 
@@ -75,6 +75,9 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
             f"{borrowed.sum()} of {len(table)} samples lie in cells without sea and took the nearest sea cell, "
             f"at most {furthest:.0f} km away; `match_method` in matchup.csv marks them."
         )
+    withheld = (inputs.rejected["reason"] == NO_CONSENT).sum() if len(inputs.rejected) else 0
+    if withheld:
+        notes.append(f"{withheld} samples were left out: {NO_CONSENT}.")
     prepared = Prepared(
         table=table,
         rejected=pd.concat([inputs.rejected, unmatched], ignore_index=True),

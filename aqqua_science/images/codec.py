@@ -12,10 +12,13 @@ DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "flo
 """Types of values; the place in this list is the code in the header. Never reorder, only append."""
 
 NO_DELTA, ROW_DELTA, COLUMN_DELTA = 0, 1, 2
-"""What was compressed: the values, their differences along rows, or down columns, modulo the type's range."""
+"""What was compressed: the values; their differences along the image as one long row; or down its columns.
+Differences are modulo the type's range."""
 
-_DELTA_COST = 1.03
-"""A delta must save 3 %: undoing it takes about as long as the decompression."""
+_DELTA_COST = 1.10
+"""A delta must save a tenth: undoing it takes as long as the decompression (table in docs/data-format.md)."""
+
+_FEW = 4_096
 
 blosc2.set_nthreads(1)
 
@@ -53,7 +56,7 @@ def encode(pixels):
     values = _planes(pixels)
     candidates = {NO_DELTA: values}
     if values.dtype.kind in "ui":
-        candidates |= {ROW_DELTA: _row_delta(values), COLUMN_DELTA: _column_delta(values)}
+        candidates |= {ROW_DELTA: _delta(values.reshape(-1)), COLUMN_DELTA: _delta(values)}
     chunks = {delta: _compress(array) for delta, array in candidates.items()}
     delta = min(chunks, key=lambda d: len(chunks[d]) * (1 if d == NO_DELTA else _DELTA_COST))
     channels = pixels.shape[2] if pixels.ndim == 3 else 0
@@ -89,10 +92,8 @@ def decode(content):
         raise ValueError(msg)
     delta, code, channels, height, width = HEADER.unpack_from(content)
     values = _decompress(content[HEADER.size :], (max(channels, 1) * height, width), DTYPES[code])
-    if delta == ROW_DELTA:
-        values = np.add.accumulate(values.ravel(), dtype=values.dtype).reshape(values.shape)
-    elif delta == COLUMN_DELTA:
-        values = np.add.accumulate(values, axis=0, dtype=values.dtype)
+    if delta != NO_DELTA:
+        _sum_up(values.reshape(-1) if delta == ROW_DELTA else values)
     if not channels:
         return values
     return np.ascontiguousarray(values.reshape(channels, height, width).transpose(1, 2, 0))
@@ -106,18 +107,27 @@ def _planes(pixels):
     return np.ascontiguousarray(pixels)
 
 
-def _row_delta(values):
-    """Differences along the image as one long row, so that decoding is one running sum."""
-    flat = values.ravel()
-    delta = flat.copy()
-    delta[1:] -= flat[:-1]
-    return delta
-
-
-def _column_delta(values):
+def _delta(values):
+    """Differences along the first axis."""
     delta = values.copy()
     delta[1:] -= values[:-1]
     return delta
+
+
+def _sum_up(delta):
+    """
+    Turn differences along the first axis into values, in place.
+
+    For large images sums over 1, 2, 4 ... neighbours take few passes that use the whole width of the processor;
+    `numpy.add.accumulate`, which goes from value to value, is faster only where there are few.
+    """
+    if delta.size < _FEW:
+        np.add.accumulate(delta, out=delta)
+        return
+    step = 1
+    while step < len(delta):
+        delta[step:] += delta[:-step]
+        step *= 2
 
 
 def _compress(array):

@@ -115,9 +115,7 @@ def _copy_shard(store, rows, to, number, source):
     files = {kind: to / file for kind, file in shard_files(name).items()}
     places = [store._locate(row) for row in rows]
     try:
-        shards.write_images(
-            files["images"], (bytes(shards.read_encoded(store._file("images", s), r)) for s, r in places)
-        )
+        shards.write_images(files["images"], (bytes(shards.read_encoded(store._images[s], r)) for s, r in places))
         metadata = _rows_of(store, "metadata", places)
         shards.write_table(metadata, files["metadata"])
         shards.write_table(_rows_of(store, "raw", places), files["raw"])

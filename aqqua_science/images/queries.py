@@ -27,12 +27,9 @@ def query(store, where, *, columns=None):
     """
     import duckdb
 
-    shards = pd.DataFrame(
-        {
-            "shard_file": [str(store._file("metadata", i)) for i in range(len(store.about["shards"]))],
-            "source": [s["source"] for s in store.about["shards"]],
-            "start": store._starts[:-1],
-        }
+    n_shards = len(store.about["shards"])
+    shards = pd.DataFrame([store._source_facts(i) for i in range(n_shards)]).assign(
+        shard_file=[str(store._file("metadata", i)) for i in range(n_shards)], start=store._starts[:-1]
     )
     chosen = "*" if columns is None else ", ".join(["row", *(_quoted(c) for c in columns)])
     with duckdb.connect() as connection:
@@ -41,7 +38,7 @@ def query(store, where, *, columns=None):
         files = ", ".join("'" + f.replace("'", "''") + "'" for f in shards["shard_file"])
         sql = f"""
             WITH images AS (
-                SELECT s.start + m.file_row_number AS row, s.source,
+                SELECT s.start + m.file_row_number AS row, s.source, s.contributors, s.use_for_maps,
                        m.* EXCLUDE (filename, file_row_number)
                 FROM read_parquet([{files}], filename = true, file_row_number = true, union_by_name = true) m
                 JOIN shards s ON m.filename = s.shard_file)

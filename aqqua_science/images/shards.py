@@ -129,7 +129,7 @@ def read_encoded(path, row):
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : str
         Its LMDB file.
     row : int
         Row number within the shard.
@@ -159,7 +159,7 @@ def read_image(path, row):
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : str
     row : int
         Row number within the shard.
 
@@ -181,7 +181,7 @@ def read_image(path, row):
 
 def _reader(path):
     """A read transaction on a file, kept open for this process and thread; the oldest of many is closed."""
-    key = (str(path), os.getpid(), threading.get_ident())
+    key = (path, os.getpid(), threading.get_ident())
     found = _open.get(key)
     if found is not None:
         return found[1]
@@ -195,7 +195,7 @@ def _reader(path):
 
 def _environment(path):
     try:
-        return lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=0)
+        return lmdb.open(path, subdir=False, readonly=True, lock=False, readahead=False, max_spare_txns=0)
     except lmdb.Error as error:
         msg = f"{path} cannot be opened: {error}. It is missing, damaged or not whole; copy the store again."
         raise StoreError(msg) from error

@@ -1,7 +1,9 @@
 """The image store: images by row number, their metadata as a table, and what was refused."""
 
 import json
+from bisect import bisect_right
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +79,11 @@ class ImageStore:
     def __init__(self, path):
         self.path = Path(path)
         self.about = _read_about(self.path)
-        self._starts = np.cumsum([0, *(shard["rows"] for shard in self.about["shards"])])
+        self._starts = [0, *accumulate(shard["rows"] for shard in self.about["shards"])]
+        self._images = [str(self._file("images", shard)) for shard in range(len(self.about["shards"]))]
 
     def __len__(self):
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     def __repr__(self):
         return f"<ImageStore {self.path.name}: {len(self):,} images, {len(self.about['sources'])} sources>"
@@ -93,7 +96,7 @@ class ImageStore:
     def __getitem__(self, rows):
         if isinstance(rows, int | np.integer):
             shard, row = self._locate(rows)
-            return read_image(self._file("images", shard), row)
+            return read_image(self._images[shard], row)
         return [self[int(row)] for row in self.rows(rows)]
 
     def rows(self, rows=None):
@@ -130,16 +133,17 @@ class ImageStore:
         return np.array([self._check(row) for row in rows], dtype=np.int64) if rows.size else rows
 
     def _check(self, row):
-        if not -len(self) <= row < len(self):
-            msg = f"there is no image {row}: the store has {len(self):,}, numbered from 0."
+        n = self._starts[-1]
+        if not -n <= row < n:
+            msg = f"there is no image {row}: the store has {n:,}, numbered from 0."
             raise IndexError(msg)
-        return row % len(self)
+        return row % n
 
     def _locate(self, row):
         """Shard and row within it."""
         row = self._check(int(row))
-        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return shard, row - int(self._starts[shard])
+        shard = bisect_right(self._starts, row) - 1
+        return shard, row - self._starts[shard]
 
     def _file(self, kind, shard):
         suffix = "lmdb" if kind == "images" else "parquet"
@@ -154,9 +158,16 @@ class ImageStore:
     def _metadata(self, shard):
         """Metadata of a shard, and what the store knows of its source."""
         table = _read_parquet(self._file("metadata", shard))
-        return table.add_column(
-            0, "source", pa.array([self.about["shards"][shard]["source"]] * len(table), pa.string())
-        )
+        for place, (name, value) in enumerate(self._source_facts(shard).items()):
+            table = table.add_column(place, name, pa.repeat(pa.scalar(value), len(table)))
+        return table
+
+    def _source_facts(self, shard):
+        """Columns that every image of a shard shares: where it is from, whom to credit, and whether maps may use it."""
+        name = self.about["shards"][shard]["source"]
+        source = next(s for s in self.about["sources"] if s["name"] == name)
+        credit = "; ".join(source["contributors"])
+        return {"source": name, "contributors": credit, "use_for_maps": source["use_for_maps"]}
 
     def raw(self, rows=None):
         """

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import Recipe
 from aqqua_science.habitat.inputs import find_inputs
+from aqqua_science.habitat.observations import NO_CONSENT, contributors_of
 from aqqua_science.habitat.preparation import find_sea_floor, prepare
 from aqqua_science.schema import SchemaError
 
@@ -126,3 +127,23 @@ def test_the_sea_floor_is_found_and_positive_down(name, attrs, sign):
 
 def test_no_sea_floor_is_invented():
     assert find_sea_floor(xr.Dataset({"temperature": ("longitude", [1.0])})) is None
+
+
+def test_samples_without_consent_stay_out_and_it_is_said(prepared):
+    table = pd.DataFrame(
+        {
+            "latitude": [0.0, 30.0, 40.0],
+            "longitude": 15.0,
+            "month": 1,
+            "biomass": [1.0, 2.0, 3.0],
+            "use_for_maps": [True, False, True],
+            "contributors": ["A. Person", "B. Person", "C. Person; A. Person"],
+        }
+    )
+    found = prepared(grid_of(month=[1]), table)
+    assert found.table["biomass"].tolist() == [1, 3]
+    assert contributors_of(found.table) == ["A. Person", "C. Person"]
+    assert found.rejected["reason"].tolist() == [NO_CONSENT]
+    assert any("1 samples were left out" in note for note in found.notes)
+    with pytest.raises(SchemaError, match="Ask the contributors"):
+        prepared(grid_of(month=[1]), table.assign(use_for_maps=False))

@@ -98,7 +98,7 @@ def test_defaults_fill_what_is_missing_and_are_recorded(tmp_path):
     store = ingest(records, tmp_path / "s", defaults={"depth": 5, "aux_gain": "2"})
     assert store.table["depth"].tolist() == [5, 7]
     assert store.table["aux_gain"].tolist() == [2, 2]
-    assert store.table["supplied"].fillna("").tolist() == ["aux_gain depth", "aux_gain"]
+    assert store.table["supplied"].tolist() == ["depth aux_gain", "aux_gain"]
     assert store.about["sources"][0]["supplied"] == {"aux_gain": 2, "depth": 1}
     assert store.about["sources"][0]["defaults"] == {"depth": "5", "aux_gain": "2"}
 
