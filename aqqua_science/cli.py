@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -143,6 +144,40 @@ def ingest(
         _tell_ingest(source, store)
     if not source["accepted"]:
         raise SystemExit(1)
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(help="Folder of a store.")],
+    to: Annotated[Path, typer.Option(help="Zip to write; EcoTaxa imports it as it is.")],
+    objects: Annotated[
+        Path | None, typer.Option(help="Parquet with predictions, one row for each image, indexed by row.")
+    ] = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Write an EcoTaxa import bundle of a store's images, with predictions where they are given."""
+    if to.exists() and not overwrite:
+        _stop(f"{to} exists already. Pass --overwrite to replace it, or another --to.", code=2)
+    if objects is not None and not objects.is_file():
+        _stop(f"there is no file {objects}.", code=2)
+    import pandas as pd
+
+    from aqqua_science.images import open_store
+    from aqqua_science.sources import ecotaxa
+
+    found = open_store(store)
+    table = pd.read_parquet(objects) if objects else found.table
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        written = ecotaxa.write(table, found, to, overwrite=overwrite)
+    if as_json:
+        print(json.dumps({"files": json.loads(written.to_json(orient="records"))}, ensure_ascii=False))
+        return
+    for row in written.to_dict("records"):
+        print(f"{row['file']}: {row['objects']:,} objects, {row['images']:,} images, {row['tables']:,} tables")
+        for remark in row["remarks"]:
+            print(f"  {remark}")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import importlib
 from importlib import metadata
 
-EXTRAS = {"habitat": "maps", "plot": "maps", "grids": "maps", "apps": "apps", "pretraining": "train"}
+EXTRAS = {"images": "maps", "habitat": "maps", "plot": "maps", "grids": "maps", "apps": "apps", "pretraining": "train"}
 
 
 class MissingDependency(ImportError):

@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from aqqua_science import cli
+from aqqua_science.sources.pictures import encode_png
 
 
 @pytest.fixture
@@ -117,4 +119,82 @@ def test_doctor_prints_one_json_document(aqqua):
 
 def test_help_lists_every_verb():
     text = subprocess.run([sys.executable, "-m", "aqqua_science", "--help"], capture_output=True, text=True, check=True)
-    assert {"demo", "map", "doctor"} <= set(text.stdout.split())
+    assert {"demo", "map", "ingest", "export", "check", "doctor"} <= set(text.stdout.split())
+
+
+@pytest.fixture
+def run_of_images(tmp_path):
+    """Three images of two taxa in folders, one of them cut short."""
+    for i, taxon in enumerate(["Copepoda", "Copepoda", "detritus"]):
+        path = tmp_path / "run" / taxon / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(np.arange(30 + i, dtype=np.uint8).reshape(1, -1)))
+    path.write_bytes(path.read_bytes()[:50])
+    return tmp_path / "run"
+
+
+DEFAULTS = ["time=2024-05-01T12:00:00", "latitude=54.2", "longitude=7.9", "depth=5", "pixel_size_um=50"]
+DEFAULTS += ["instrument=CPICS", "licence=CC BY 4.0"]
+GIVEN = [part for pair in DEFAULTS for part in ("--default", pair)]
+
+
+def test_ingest_export_and_check_are_one_round(aqqua, run_of_images, tmp_path):
+    code, out, _ = aqqua("ingest", run_of_images, "--to", tmp_path / "s", *GIVEN, "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "accepted": 2,
+        "rejected": {"the image is damaged": 1},
+        "by_instrument": {"CPICS": 2},
+    }
+    code, out, _ = aqqua("export", tmp_path / "s", "--to", tmp_path / "b.zip", "--json")
+    assert code == 0
+    assert json.loads(out)["files"][0]["images"] == 2
+    code, out, _ = aqqua("check", tmp_path / "b.zip", "--json")
+    assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
+    code, _, err = aqqua("export", tmp_path / "s", "--to", tmp_path / "b.zip")
+    assert code == 2
+    assert "--overwrite" in err
+
+
+def test_ingest_that_takes_nothing_is_the_inputs_fault_and_tells_the_remedy(aqqua, run_of_images, tmp_path):
+    code, out, err = aqqua("ingest", run_of_images, "--to", tmp_path / "s")
+    assert (code, out) == (1, "")
+    assert "--default time=VALUE --default latitude=VALUE" in err
+    code, _, _ = aqqua("ingest", run_of_images, "--to", tmp_path / "s", *GIVEN)
+    assert code == 0
+
+
+def test_ingest_says_aloud_what_it_did(aqqua, run_of_images, tmp_path):
+    _, out, _ = aqqua("ingest", run_of_images, "--to", tmp_path / "s", *GIVEN)
+    for words in (
+        "accepted          2",
+        "rejected          1",
+        "the image is damaged",
+        "depth = 5 for 2",
+        "out of maps",
+    ):
+        assert words in out
+    assert "out of maps" not in aqqua("ingest", run_of_images, "--to", tmp_path / "t", *GIVEN, "--use-for-maps")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--default", "dept=5"], "Did you mean 'depth'"),
+        (["--default", "depth"], "NAME=VALUE"),
+        (["--column", "taxa=x"], "'taxon'"),
+    ],
+)
+def test_a_wrong_default_is_the_calls_fault(aqqua, run_of_images, tmp_path, arguments, told):
+    code, _, err = aqqua("ingest", run_of_images, "--to", tmp_path / "s", *arguments)
+    assert code == 2
+    assert told in err
+
+
+def test_a_bundle_with_faults_is_told_line_by_line(aqqua, tmp_path):
+    (tmp_path / "ecotaxa_a.tsv").write_text("img_file_name\tobject_id\n[t]\t[t]\nno.png\ta\n")
+    code, out, _ = aqqua("check", tmp_path, "--json")
+    found = json.loads(out)
+    assert (code, found["ok"]) == (1, False)
+    assert found["faults"][0]["line"] == 3
+    assert "no.png" in found["faults"][0]["message"]

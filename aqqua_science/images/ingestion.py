@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
@@ -17,6 +18,7 @@ from aqqua_science.images.assembly import REJECTED, WORK, assemble, shard_files
 from aqqua_science.images.columns import check_names, convert
 from aqqua_science.images.shards import IMAGES_PER_VALUE, StoreError, close_readers, storing
 from aqqua_science.images.store import FORMAT_VERSION, open_store
+from aqqua_science.optional import require
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
 from aqqua_science.sources.recognition import format_module, recognise_format
@@ -165,7 +167,8 @@ def _ingest(origin, to, source, images_per_shard, client, overwrite):
     for kind in shard_files(""):
         (to / kind).mkdir(exist_ok=True)
     entries = _run(tasks, client)
-    _finish(to, about, source, entries, seconds=time.time() - started)
+    refused = origin.refused if isinstance(origin, Tree) else {}
+    _finish(to, about, source, entries, refused=refused, seconds=time.time() - started)
     return open_store(to)
 
 
@@ -274,24 +277,22 @@ def _results(tasks, client):
             tree = trees.setdefault(task["path"], Tree(task["path"])) if "path" in task else None
             yield assemble(task | {"tree": tree})
         return
-    from distributed import as_completed
-
     futures = client.map(assemble, tasks, pure=False)
-    for future in as_completed(futures):
+    for future in require("distributed", for_="images").as_completed(futures):
         yield future.result()
 
 
-def _finish(to, about, source, entries, *, seconds):
+def _finish(to, about, source, entries, *, refused, seconds):
     """Put the new shards into the store: rejected rows first, `dataset.json` last, which makes them count."""
+    rejected = _rejected(to, about, source, entries, refused)
+    reasons = add_counts([*(e["rejected"] for e in entries), *({reason: 1} for reason in refused.values())])
     if not sum(e["rows"] for e in entries) and about is None:
-        rejected = _rejected(to, about, source, entries)
         _clear(to)
         _write_rejected(rejected, to)
-        raise SchemaError(_nothing(entries, source))
-    _write_rejected(_rejected(to, about, source, entries), to)
-    write_json(
-        describe([*(about["shards"] if about else []), *entries], _sources(about, source, entries)), to / "dataset.json"
-    )
+        raise SchemaError(_nothing(reasons, source))
+    _write_rejected(rejected, to)
+    shards = [*(about["shards"] if about else []), *entries]
+    write_json(describe(shards, _sources(about, source, entries, reasons)), to / "dataset.json")
     with (to / "run.jsonl").open("a", encoding="utf-8") as file:
         rate = sum(e["rows"] for e in entries) / max(seconds, 1e-9)
         run = {"source": source["name"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -299,13 +300,12 @@ def _finish(to, about, source, entries, *, seconds):
     shutil.rmtree(to / WORK)
 
 
-def _sources(about, source, entries):
+def _sources(about, source, entries, reasons):
     """Descriptions of all sources, this one with its counts."""
-    counts = {
-        kind: add_counts(e[kind] for e in entries) for kind in ("rejected", "by_instrument", "by_licence", "supplied")
-    }
+    counts = {kind: add_counts(e[kind] for e in entries) for kind in ("by_instrument", "by_licence", "supplied")}
+    counts |= {"accepted": sum(e["rows"] for e in entries), "rejected": reasons}
     earlier = [s for s in about["sources"] if s["name"] != source["name"]] if about else []
-    return [*earlier, source | {"accepted": sum(e["rows"] for e in entries)} | counts]
+    return [*earlier, source | counts]
 
 
 def add_counts(counts):
@@ -356,15 +356,17 @@ def describe(shards, sources):
     }
 
 
-def _rejected(to, about, source, entries):
-    """All refused records: those of earlier sources, and of this one."""
+def _rejected(to, about, source, entries, refused):
+    """All refused records: those of earlier sources, and of this one, with the files that were not even opened."""
+    files = [{"source": source["name"], "origin": n, "reason": r, "raw": "{}"} for n, r in sorted(refused.items())]
     tables = [pq.read_table(to / WORK / f"{e['name']}.rejected.parquet") for e in entries]
+    tables.append(pa.Table.from_pylist(files, schema=REJECTED))
     file = to / "rejected.parquet"
     if about is not None and file.exists():
         earlier = pq.read_table(file)
-        mine = pa.compute.equal(earlier["source"], source["name"])
-        tables.insert(0, earlier.filter(pa.compute.invert(mine)))
-    return pa.concat_tables(tables) if tables else REJECTED.empty_table()
+        mine = pc.equal(earlier["source"], source["name"])
+        tables.insert(0, earlier.filter(pc.invert(mine)))
+    return pa.concat_tables(tables)
 
 
 def _write_rejected(table, to):
@@ -372,9 +374,8 @@ def _write_rejected(table, to):
         pq.write_table(table, part, compression="zstd")
 
 
-def _nothing(entries, source):
+def _nothing(reasons, source):
     """Why nothing of a source could be used, and what would help."""
-    reasons = add_counts(e["rejected"] for e in entries)
     if not reasons:
         return f"{source['name']} ({source['format']}) holds no image. Check that this is the right file or folder."
     told = "; ".join(f"{reason} ({n:,})" for reason, n in sorted(reasons.items(), key=lambda r: -r[1])[:5])

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -346,11 +346,18 @@ def _read_about(path):
 
 
 def _read_parquet(file):
+    """A table of a shard; the last one stays in memory, since rows are often asked for shard by shard."""
     try:
-        return pq.ParquetFile(file).read()
+        status = file.stat()
+        return _read_once(str(file), status.st_mtime_ns, status.st_size)
     except (OSError, pa.ArrowException) as error:
         msg = f"{file} cannot be read: {error}. It is missing or damaged; copy the store again."
         raise StoreError(msg) from error
+
+
+@lru_cache(maxsize=1)
+def _read_once(name, _changed, _size):
+    return pq.ParquetFile(name).read()
 
 
 def _frame(tables, index):

@@ -84,7 +84,7 @@ def _report(done, remarks):
         msg = f"no image could be written, so there is no bundle: {'; '.join(remarks)}."
         raise SchemaError(msg)
     if remarks:
-        warnings.warn(f"{done[0][0]} is not all there is: {'; '.join(remarks)}.", stacklevel=3)
+        warnings.warn(f"{done[0][0]} is not all there is: {'; '.join(remarks)}.", stacklevel=4)
     report = pd.DataFrame(done, columns=["file", "tables", "objects", "images"])
     return report.assign(remarks=[remarks] * len(done))
 
@@ -115,7 +115,7 @@ def _write_zip(path, groups, bar, *, layout, objects, store):
         with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
             for group in groups:
                 folder = names.take(f"ecotaxa_{plain_name(group.sample) or 'objects'}", "")
-                frame = table_contents(group, layout, objects, store)
+                frame = table_contents(group, layout, objects=objects, store=store)
                 frame = _write_images(archive, folder, frame, bar, store=store, layout=layout)
                 if len(frame):
                     content = table_bytes(frame, layout.types)

@@ -1,7 +1,5 @@
 """The cells of one table of an EcoTaxa bundle."""
 
-import csv
-import io
 import math
 import re
 
@@ -17,12 +15,13 @@ from aqqua_science.sources.tables import is_missing
 _CATEGORY, _STATUS = "object_annotation_category", "object_annotation_status"
 _CATEGORY_ID = "object_annotation_category_id"
 _OF_ANNOTATION = (_CATEGORY_ID, *(f"object_annotation_{c}" for c in ("person_name", "person_email", "date", "time")))
+_SPECIAL = re.compile(r'[\t\n\r"]')
 _HUMAN = {"validated", "dubious", "discarded", "v", "d"}
 _NUMERIC = {"number", "latitude", "longitude", "rank", "taxon number"}
 _FLOATS = {"object_lat", "object_lon", "object_depth_min", "object_depth_max", "object_annotation_category_id"}
 
 
-def table_contents(group, layout, objects, store):
+def table_contents(group, layout, *, objects, store):
     """
     Fill the cells of a table, but for the names of its images.
 
@@ -76,12 +75,14 @@ def table_bytes(frame, types):
     >>> table_bytes(frame, {"object_area": "[f]"}).decode("utf-8-sig")
     'object_id\tobject_area\n[t]\t[f]\na\t1\n'
     """
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerow([types.get(c.lower(), "[f]" if c.lower() in {*_FLOATS, "img_rank"} else "[t]") for c in frame])
-    writer.writerows(frame.itertuples(index=False, name=None))
-    return stream.getvalue().encode("utf-8-sig")
+    kinds = [types.get(c.lower(), "[f]" if c.lower() in {*_FLOATS, "img_rank"} else "[t]") for c in frame]
+    rows = [list(frame.columns), kinds, *frame.itertuples(index=False, name=None)]
+    return "".join("\t".join(map(_quoted, row)) + "\n" for row in rows).encode("utf-8-sig")
+
+
+def _quoted(cell):
+    """A cell in quotes where it needs them, lone carriage returns included, which Python's csv leaves bare."""
+    return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
 
 
 def cell_text(value):
@@ -147,6 +148,9 @@ def _original_cells(group, layout, store):
     lost = set(raw.columns[raw.iloc[0].notna()]) - set(group.names)
     for column in sorted(lost):
         layout.remarks.add(f"column {column} left out, EcoTaxa's import has no place for it", count=len(raw))
+    for column, name in kept.items():
+        if group.from_bundle and column.strip() != name:
+            layout.remarks.add(f"column {column} became {name}, as its name has no table", count=len(raw))
     return raw[list(kept)].rename(columns=kept).astype(object)
 
 

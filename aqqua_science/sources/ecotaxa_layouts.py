@@ -39,6 +39,8 @@ MADE = {
 }
 """EcoTaxa's column -> ours, for images that do not come from a bundle."""
 
+# EcoTaxa writes it into its exports, but has no place for it at the import.
+_HIERARCHY = "object_annotation_hierarchy"
 _CHUNK = 10_000
 _OWN = re.compile(r"(taxon|probability|pc)_(\d+)|(esd_um|carbon_ug)|(?:trait|aux)_.+", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*|(?=\.\d))(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -71,7 +73,8 @@ class Remarks:
         -------
         list of str
         """
-        return [f"{text} ({count:,} times, first: {self._firsts[text]})" for text, count in self._counts.items()]
+        firsts = {text: f", first: {example}" if example else "" for text, example in self._firsts.items()}
+        return [f"{text} ({count:,} times{firsts[text]})" for text, count in self._counts.items()]
 
 
 @dataclass
@@ -208,7 +211,7 @@ def _is_number(text):
 
 def _survey(raw, table, shapes, kinds):
     """Shape (set of columns), object and parents of some rows; shapes and kinds are added to."""
-    present = raw.notna().to_numpy()
+    present = raw.notna().to_numpy(dtype=bool)
     columns = raw.columns.astype(str)
     codes, patterns = pd.factorize(pd.Series([bits.tobytes() for bits in np.packbits(present, axis=1)]))
     pieces = []
@@ -232,7 +235,9 @@ def _named(columns):
     """Names in the table of the columns of a source, and whether it is a bundle."""
     lower = {column.strip().lower() for column in columns}
     if {"object_id", "img_file_name"} <= lower and len(lower) == len(columns):
-        return {column: column.strip() for column in columns if is_bundle_column(column)}, True
+        kept = [column for column in columns if column.strip().lower() != _HIERARCHY]
+        taken = lower | {FILE_COLUMN}
+        return {c: c.strip() if is_bundle_column(c) else free_name(c, taken) for c in kept}, True
     taken = {*MADE, FILE_COLUMN, "process_id", "img_file_name"}
     return {column: free_name(column, taken) for column in columns}, False
 

@@ -149,9 +149,6 @@ def is_bundle_column(name):
     (True, False, False)
     """
     name = name.strip().lower()
-    # EcoTaxa writes it into its exports, but has no place for it at the import.
-    if name == "object_annotation_hierarchy":
-        return False
     prefix, underscore, _ = name.partition("_")
     return name in PREDEFINED or bool(underscore and prefix in PREFIXES)
 

@@ -29,6 +29,12 @@ class Record:
         Every original column and its value, as text.
     fault : str
         Why this record cannot be used, as ``"reason: particulars"``; empty when all is well.
+
+    Examples
+    --------
+    >>> record = Record("run.csv:2", lambda: np.zeros((4, 6), np.uint8), {"taxon": "Copepoda"}, {"class": "Copepoda"})
+    >>> record.pixels().shape, record.fault
+    ((4, 6), '')
     """
 
     origin: str
@@ -51,6 +57,11 @@ class Part:
         How many records it yields, faulty ones included.
     detail : dict
         What the source's `read` needs to know of it; plain values only, since parts travel between processes.
+
+    Examples
+    --------
+    >>> Part("D20130526T095207_IFCB013.adc", rows=19).rows
+    19
     """
 
     name: str

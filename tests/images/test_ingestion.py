@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,20 @@ def test_a_bad_image_is_refused_and_the_rest_is_kept(label_folder, defaults, tmp
     assert len(store) == 119
     assert store.rejected["reason"].tolist() == ["the image is damaged"]
     assert store.rejected["origin"].item().endswith("119.png")
+
+
+def test_what_leads_out_of_a_source_is_not_read_and_told(label_folder, defaults, tmp_path):
+    (tmp_path / "secret.png").write_bytes((label_folder / "detritus" / "000.png").read_bytes())
+    with zipfile.ZipFile(tmp_path / "run.zip", "w") as archive:
+        archive.write(label_folder / "detritus" / "002.png", "detritus/1.png")
+        archive.write(tmp_path / "secret.png", "../secret.png")
+        archive.writestr("detritus/bomb.png", bytes(50_000_000), compress_type=zipfile.ZIP_DEFLATED)
+    store = ingest(tmp_path / "run.zip", tmp_path / "s", defaults=defaults)
+    assert len(store) == 1
+    reasons = dict(zip(store.rejected["origin"], store.rejected["reason"], strict=True))
+    assert reasons["../secret.png"] == "its name leads out of the archive"
+    assert "zip bomb" in reasons["detritus/bomb.png"]
+    assert sum(store.about["sources"][0]["rejected"].values()) == 2
 
 
 def test_a_second_source_is_added_and_the_first_stays(label_folder, defaults, pictures, tmp_path):

@@ -1,7 +1,10 @@
 """A store gives back every picture, row and original value; it finds, copies and checks them."""
 
 import pickle
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import pytest
 
 from aqqua_science.images import ingest, open_store
 from aqqua_science.images.shards import StoreError, close_readers
+from benchmarks.storage import many_rows
 
 
 def test_every_picture_comes_back_in_order(store, pictures):
@@ -158,3 +162,24 @@ def test_a_notebook_shows_pictures_with_their_size(store):
     assert text.count("data:image/png;base64,") == 12
     assert "150 images" in text
     assert "http" not in text
+
+
+OPEN = """
+import sys
+from aqqua_science.images import open_store
+store = open_store(sys.argv[1])
+last = store[len(store) - 1]
+(peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(len(store), last.shape == (2, 2), int(peak) / 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read where Linux tells it")
+def test_a_store_of_100_million_rows_opens_in_little_memory(tmp_path):
+    """One shard of tiny images, linked three thousand times: what opening reads is all there."""
+    path = many_rows(tmp_path)
+    done = subprocess.run([sys.executable, "-c", OPEN, str(path)], capture_output=True, text=True, check=True)
+    rows, whole, megabytes = done.stdout.split()
+    assert int(rows) > 100_000_000
+    assert whole == "True"
+    assert float(megabytes) < 200
