@@ -45,6 +45,9 @@ def decode(content):
     >>> decode(encode_png(np.array([[0, 200]], dtype=np.uint8)))
     array([[  0, 200]], dtype=uint8)
     """
+    if content.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" not in content:
+        msg = f"the image is damaged: a PNG that is cut short after {len(content):,} bytes"
+        raise PictureError(msg)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -169,7 +169,7 @@ def beside(name, other):
     """
     parts = []
     relative = PurePosixPath(other.replace("\\", "/"))
-    if relative.is_absolute() or ":" in relative.parts[0:1]:
+    if relative.is_absolute() or _is_drive(relative):
         return None
     for part in (*PurePosixPath(name).parent.parts, *relative.parts):
         if part == ".." and not parts:
@@ -239,10 +239,15 @@ def _list_nested(archive, info, name, entries, refused, level):
         refused[name] = "a zip file that cannot be opened"
 
 
+def _is_drive(path):
+    """Whether a path begins with a drive of Windows, or is no path at all."""
+    return not path.parts or path.parts[0].endswith(":")
+
+
 def _zip_fault(info):
     """Why a member of a zip is not for us."""
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in info.filename:
+    if path.is_absolute() or ".." in path.parts or _is_drive(path) or "\0" in info.filename:
         return "its name leads out of the archive"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "a link in an archive is not followed"

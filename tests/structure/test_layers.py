@@ -71,7 +71,23 @@ OWNERS = {
 }
 """Heavy package -> the rungs that may import it at module level; elsewhere it waits inside a function."""
 
-IN_CORE = {"PIL", "lmdb", "blosc2", "duckdb", "httpx", "filelock", "pyarrow", "sklearn", "xarray", "dask", "zarr", "netCDF4", "cftime", "cf_xarray", "typer"}
+IN_CORE = {
+    "PIL",
+    "lmdb",
+    "blosc2",
+    "duckdb",
+    "httpx",
+    "filelock",
+    "pyarrow",
+    "sklearn",
+    "xarray",
+    "dask",
+    "zarr",
+    "netCDF4",
+    "cftime",
+    "cf_xarray",
+    "typer",
+}
 """Heavy packages that are always installed; the others pass through `optional.require`, which names their extra."""
 
 
