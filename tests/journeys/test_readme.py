@@ -4,10 +4,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from aqqua_science.habitat import Recipe
-from aqqua_science.synthetic import sample_ocean, virtual_ocean
+from aqqua_science.images import ingest, open_store
+from aqqua_science.sources import ecotaxa
+from aqqua_science.synthetic import images, sample_ocean, virtual_ocean
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -24,13 +28,30 @@ def test_the_notebook_cell_runs(tmp_path, monkeypatch):
         ocean[names].to_netcdf(tmp_path / folder / "grid.nc")
     samples = sample_ocean(ocean, n_samples=200, rng=0).rename(columns={"biomass_mg_m3": "carbon_mg_m3"})
     monkeypatch.chdir(tmp_path)
-    (cell,) = blocks_of("python")
+    cell = blocks_of("python")[1]
     names = {"samples": samples.drop(columns=["time", "depth"])}
     exec(cell.replace("n_members=100, n_trees=200", "n_members=3, n_trees=20"), names)
     assert names["scores"]["scheme"].tolist() == ["random", "blocks"]
     row = names["budget"].iloc[0]
     assert (row["region"], row["units"]) == ("global", "PgC")
     assert row["low"] < row["median"] < row["high"]
+
+
+def test_the_store_cell_runs(tmp_path, monkeypatch):
+    """On an export of pictures drawn as a UVP6 takes them."""
+    monkeypatch.chdir(tmp_path)
+    drawn = ingest(images(30, rng=0, instruments=["UVP6"]), "drawn")
+    ecotaxa.write(drawn.table.assign(depth=300.0), drawn, "export_4242.zip")
+    names = {}
+    exec(blocks_of("python")[0], names)
+    store = names["store"]
+    assert len(store) == 30
+    where = pd.Series(store.table.index, store.table["object_id"])
+    for row, facts in drawn.table.iterrows():
+        assert store.table["taxon"][where[facts["object_id"]]] == facts["taxon"]
+        assert np.array_equal(store[where[facts["object_id"]]], drawn[row])
+    assert len(open_store("deep.aqqua")) == len(names["deep"]) > 0
+    assert ecotaxa.validate("for_validation.zip").empty
 
 
 def test_the_recipe_is_a_recipe():

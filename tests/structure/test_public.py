@@ -137,7 +137,7 @@ def call_fault(node):
 
 @functools.cache
 def exported():
-    """(folder, name) of every public name; modules of a folder that users name, such as `sources.ecotaxa`, are paths."""
+    """(folder, name) of every public name; modules that users name, such as `sources.ecotaxa`, are paths."""
     found = []
     for folder in FOLDERS:
         package = importlib.import_module(f"aqqua_science.{folder}")
