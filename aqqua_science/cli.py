@@ -147,6 +147,32 @@ def ingest(
 
 
 @app.command()
+def audit(
+    store: Annotated[Path, typer.Argument(help="Folder of a store.")],
+    out: Annotated[Path | None, typer.Option(help="Page to write; audit.html in the store by default.")] = None,
+    as_json: Json = False,
+):
+    """Find what is wrong with a store's images and metadata, and write a page with pictures of it."""
+    from aqqua_science.grids.land import on_land
+    from aqqua_science.images import audit as audit_
+    from aqqua_science.images import open_store
+    from aqqua_science.images.audit_page import write_audit_page
+
+    found = open_store(store)
+    findings = audit_(found, land=on_land)
+    page = out or store / "audit.html"
+    write_audit_page(findings, found, page)
+    counts = {kind: int(n) for kind, n in findings["kind"].value_counts(sort=False).items()}
+    if as_json:
+        print(json.dumps({"images": len(found), "findings": counts}))
+        return
+    print(f"{len(found):,} images, {len(findings):,} findings")
+    for kind, n in counts.items():
+        print(f"  {kind:17} {n:,}")
+    print(f"  page              {page}")
+
+
+@app.command()
 def export(
     store: Annotated[Path, typer.Argument(help="Folder of a store.")],
     to: Annotated[Path, typer.Option(help="Zip to write; EcoTaxa imports it as it is.")],

@@ -198,3 +198,16 @@ def test_a_bundle_with_faults_is_told_line_by_line(aqqua, tmp_path):
     assert (code, found["ok"]) == (1, False)
     assert found["faults"][0]["line"] == 3
     assert "no.png" in found["faults"][0]["message"]
+
+
+def test_an_audit_counts_its_findings_and_leaves_a_page(aqqua, run_of_images, tmp_path):
+    (run_of_images / "Copepoda" / "blank.png").write_bytes(encode_png(np.full((20, 20), 7, np.uint8)))
+    inland = [part.replace("latitude=54.2", "latitude=50.0").replace("longitude=7.9", "longitude=10") for part in GIVEN]
+    aqqua("ingest", run_of_images, "--to", tmp_path / "s", *inland)
+    code, out, _ = aqqua("audit", tmp_path / "s", "--out", tmp_path / "page.html", "--json")
+    found = json.loads(out)
+    assert (code, found["images"]) == (0, 3)
+    assert (found["findings"]["blank"], found["findings"]["on-land"]) == (1, 3)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert 'src="http' not in page

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.testing import assert_array_equal
 
 from aqqua_science.grids.geometry import cell_area, regular_grid
-from aqqua_science.grids.land import land_mask, natural_earth_dir
+from aqqua_science.grids.land import land_mask, natural_earth_dir, on_land
 from aqqua_science.schema import SchemaError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,3 +170,21 @@ def test_script_reads_delta_coded_arcs_both_ways(make_land):
     }
     ((ring,),) = make_land.decode_rings(topology)
     assert ring.tolist() == [[10, -4], [11, -4], [11, -2], [10, -2], [10, -4]]
+
+
+@pytest.mark.parametrize(
+    ("place", "longitude", "latitude", "inland"),
+    [
+        ("Paris", 2.35, 48.86, True),
+        ("Berlin", 13.4, 52.5, True),
+        ("Villefranche", 7.32, 43.69, False),
+        ("Roscoff", -3.98, 48.73, False),
+        ("Kiel fjord", 10.15, 54.35, False),
+        ("San Francisco Bay", -122.35, 37.75, False),
+        ("Sargasso Sea", 295.0, 30.0, False),
+        ("Siberia across the date line", -170 + 360, 66.6, False),
+        ("nowhere", np.nan, 10.0, False),
+    ],
+)
+def test_only_what_is_well_inland_is_on_land(place, longitude, latitude, inland):
+    assert on_land(longitude, latitude) == inland, place
