@@ -487,6 +487,48 @@ def test_a_damaged_frame_or_no_light_is_told(tmp_path):
         assert reasons(rejected)[0] == "an unreadable table"
 
 
+def test_samples_of_one_name_in_two_projects_keep_their_own_places(tmp_path):
+    first = SAMPLES | {"filename": "20220518-042127"}
+    second = first | {"ecopart_project_id": "8", "sample_latitude": "-10", "filename": "20230518-042127"}
+    lines = ["\t".join(first), "\t".join(first.values()), "\t".join(second.values())]
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("metadata/samples.tsv", "\n".join(lines) + "\n")
+        for project, year in (("7", "2022"), ("8", "2023")):
+            write_raw(tmp_path / "e.zip", frames=FRAMES.replace("\n2022", f"\n{year}"))
+            archive.write(tmp_path / "s1_Particule.zip", f"lpm/{project}/s1/s1_Particule.zip")
+    accepted, _ = read_particles(tmp_path / "two.zip")
+    places = accepted.groupby("sample_id")[["latitude", "time"]].first()
+    assert places["latitude"].to_dict() == {"s1 20220518-042127": 43.8, "s1 20230518-042127": -10.0}
+    assert places["time"].dt.year.tolist() == [2022, 2023]
+
+
+def test_a_time_series_is_summed_by_the_hour(tmp_path):
+    later = FRAMES.replace("20220518-04", "20220518-05")
+    path = write_raw(tmp_path / "e.zip", samples=SAMPLES | {"sample_type": "Time"}, frames=FRAMES + later)
+    accepted, rejected = read_particles(path)
+    assert rejected.empty
+    hours = accepted.drop_duplicates("time")
+    assert hours["time"].astype(str).tolist() == ["2022-05-18 04:30:00", "2022-05-18 05:30:00"]
+    # Lit frames that were not over-exposed: at 1, 2 and 8 dbar, and one without pressure; the water is 1 m below.
+    assert hours["volume_m3"].tolist() == [0.002, 0.002]
+    assert_allclose(hours["depth"], depth_from_pressure(np.array([1.0, 2.0, 8.0]), 43.8).mean() + 1, rtol=1e-9)
+    assert hours["depth_min"].isna().all()
+    assert_allclose((accepted["concentration_m3"] * accepted["volume_m3"]).sum(), 2 * (3 + 1 + 1 + 50), rtol=1e-12)
+
+
+def test_what_lacks_its_companion_or_is_not_read_is_told(tmp_path):
+    (tmp_path / "particules.csv").write_text(FRAMES)
+    with zipfile.ZipFile(tmp_path / "s2_work.zip", "w") as archive:
+        archive.writestr("s2.bru", "1;1;1;1")
+    accepted, rejected = read_particles(tmp_path)
+    assert accepted.empty
+    assert list(accepted.columns)[-5:] == [
+        *("esd_min_um", "esd_max_um", "concentration_m3", "biovolume_mm3_m3", "file"),
+    ]
+    assert rejected["reason"].str.contains("needs metadata.ini beside it|raw files of a UVP5").all()
+    assert len(rejected) == 2
+
+
 FUZZED = {
     "particules.csv": FRAMES,
     "LPM.txt": "DATE_TIME\tPRES_decibar\tLATITUDE_decimal_degree\tLONGITUDE_decimal_degree\tIMAGE_NUMBER_PARTICLES\t"
@@ -497,6 +539,7 @@ FUZZED = {
     "e_PAR_odv.txt": "//<Creator>\nStation:METAVAR:TEXT:20;Depth [m]:PRIMARYVAR:DOUBLE;Sampled volume [L];"
     "LPM (>26 mm) [# l-1]\np1;2.5;1;1\n;7.5;1;1\n",
 }
+FUZZED["e_ZOO_p1.tsv"] = FUZZED["e_PAR_p1.tsv"].replace("LPM (813-1020 µm) [# l-1]", "living>A [# m-3]")
 BESIDE = {
     "particules.csv": ("metadata.ini", "[HW_CONF]\nAa=1000\nExp=1\nImage_volume=9\n[sample_metadata]\nprofileid=p1\n"),
     "LPM.txt": ("META.txt", "Image_volume\t1.13\nLower_limit_size_class_1\t40.3\n"),
@@ -507,7 +550,7 @@ SUMMARY = (
 )
 
 
-@settings(max_examples=3000)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_whatever_the_files_hold_tables_come_back(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz")
@@ -524,7 +567,7 @@ def test_whatever_the_files_hold_tables_come_back(tmp_path_factory, data):
     files[changed] = content[:at] + data.draw(st.one_of(st.binary(max_size=20), strange)) + content[end:]
     for path, text in files.items():
         (folder / path).write_bytes(text)
-    accepted, rejected = read_particles(folder)
+    accepted, rejected = (read_zooplankton if "ZOO" in name else read_particles)(folder)
     assert (accepted["volume_m3"] > 0).all()
     assert (accepted["concentration_m3"] >= 0).all()
     assert (rejected["reason"] != "").all()

@@ -206,7 +206,7 @@ def test_a_bundle_that_breaks_one_rule_is_told_of_this_rule_alone(rule, tmp_path
     assert validate_bundle(write(mended, tmp_path / "mended")).empty
 
 
-@pytest.mark.parametrize("rule", CASES.keys() - {"too-many-tables", "nested-zip", "unreadable-file"})
+@pytest.mark.parametrize("rule", sorted(CASES.keys() - {"too-many-tables", "nested-zip", "unreadable-file"}))
 def test_zips_are_judged_as_folders_are(rule, tmp_path):
     file = tmp_path / "bundle.zip"
     file.write_bytes(zipped(CASES[rule][0]))
