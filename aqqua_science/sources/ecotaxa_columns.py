@@ -16,6 +16,7 @@ same                                   ZooScan, ZooCam    mm when 0.002..0.1, um
 same                                   FlowCam            mm when 0.00005..0.015, um when 0.05..15
 same                                   PlanktoScope       um, 0.1..20
 ``sample_tot_vol``, ``acq_sub_part``   ZooScan            m3 filtered / part of it scanned (Motoda: 8 is an eighth)
+``acq_volume_m3``                      any                m3 at sea; our own exports write it
 ``sample_total_volume``                PlanktoScope       litres of sea water filtered
 ``sample_concentrated_sample_volume``  PlanktoScope       mL they were concentrated to
 ``acq_imaged_volume``                  PlanktoScope       mL of those that were imaged
@@ -185,6 +186,7 @@ def acquisition_metadata(values):
 
 ACQUISITION_COLUMNS = (
     *("acq_instrument", "acq_hardware", "acq_imgtype", "acq_id", "acq_sub_part", "acq_imaged_volume"),
+    "acq_volume_m3",
     *("process_particle_pixel_size_mm", "process_particle_pixel_size_um", "process_particle_pixel_size_µm"),
     *("process_particle_pixel_size_μm", "process_img_resolution", "process_scale", "acq_resolution_pixels_per_micron"),
     *(
@@ -281,6 +283,9 @@ def _bare_pixel_um(value, instrument):
 
 def _volume_m3(values, instrument):
     """Water at sea that the acquisition has looked at, by the table above."""
+    named = positive(values, "acq_volume_m3")
+    if named:
+        return named
     if instrument == "ZooScan":
         return _divide(positive(values, "sample_tot_vol"), positive(values, "acq_sub_part"))
     if instrument != "PlanktoScope" or (number(values.get("sample_dilution_factor")) or 1) != 1:
