@@ -35,6 +35,8 @@ def main():
     except KeyboardInterrupt:
         _stop("interrupted; a folder without result.json is not complete.", code=130)
     except OSError as error:
+        if type(error).__name__ == "StoreError":
+            _stop(error, code=2)
         _stop(f"{error}. Choose a folder that can be written, and check the space left on the disk.", code=2)
     except MissingDependency as error:
         _stop(error, code=2)

@@ -83,7 +83,7 @@ def assemble(task):
         shutil.rmtree(draft)
         write_json(entry, done)
     except (OSError, shards.lmdb.Error) as error:
-        raise shards.storing(error) from error
+        raise shards.storing(error, task["store"]) from error
     return entry
 
 

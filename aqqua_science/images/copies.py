@@ -93,7 +93,7 @@ def _new_folder(to):
         for kind in shard_files(""):
             (to / kind).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise shards.storing(error) from error
+        raise shards.storing(error, to) from error
     return to
 
 
@@ -120,7 +120,7 @@ def _copy_shard(store, rows, to, number, source):
         shards.write_table(metadata, files["metadata"])
         shards.write_table(_rows_of(store, "raw", places), files["raw"])
     except (OSError, shards.lmdb.Error) as error:
-        raise error if isinstance(error, shards.StoreError) else shards.storing(error) from error
+        raise error if isinstance(error, shards.StoreError) else shards.storing(error, to) from error
     return {
         "name": name,
         "source": source,

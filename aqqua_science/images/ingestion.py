@@ -134,7 +134,7 @@ def ingest(
     except StoreError:
         raise
     except OSError as error:
-        raise storing(error) from error
+        raise storing(error, to) from error
 
 
 def _check_choices(defaults, columns, images_per_shard):

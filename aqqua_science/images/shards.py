@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import struct
 import threading
 from collections import OrderedDict
@@ -33,7 +34,7 @@ class StoreError(OSError):
     """A store cannot be written or read; the message tells what is wrong and the remedy."""
 
 
-def storing(error):
+def storing(error, folder):
     """
     Say what a failure to write means.
 
@@ -41,19 +42,28 @@ def storing(error):
     ----------
     error : Exception
         As the system or LMDB raised it.
+    folder : pathlib.Path
+        Where it was written to.
 
     Returns
     -------
     StoreError
     """
     code = getattr(error, "errno", None)
-    if code == errno.ENOSPC or "No space left" in str(error):
+    if code == errno.ENOSPC or _is_full(folder):
         text = "the disk is full. What was finished stays: free some space and run the same command again"
-    elif code in (errno.EROFS, errno.EACCES, errno.EPERM) or "Permission" in str(error) or "Read-only" in str(error):
+    elif code in (errno.EROFS, errno.EACCES, errno.EPERM):
         text = f"the store cannot be written: {error}. Choose a folder that you may write to"
     else:
-        text = f"the store cannot be written: {error}"
-    return StoreError(text)
+        text = f"the store cannot be written: {error}. Choose another folder, or check the disk"
+    return StoreError(f"{text}.")
+
+
+def _is_full(folder):
+    """LMDB calls a write that was cut short an input/output error, so the disk itself is asked."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free < _FIRST_MAP_BYTES / 64
 
 
 def pack(images):

@@ -189,31 +189,27 @@ def start(folder, to, defaults):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def killed_until_done(folder, to, defaults, *, seconds, rng):
-    """Start the same ingest again and again, each killed after a random time, until one comes through."""
-    kills = 0
-    while True:
-        process = start(folder, to, defaults)
-        try:
-            _, error = process.communicate(timeout=rng.uniform(0.3, 1.0) * seconds if kills < 12 else None)
-            assert process.returncode == 0, error.decode()
-            return kills
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
+def kill_when(to, process, *, shards, delay):
+    """Kill an ingest a moment after it has finished so many shards; tells whether it still ran."""
+    while process.poll() is None and len(list(to.glob(".ingest/shard-*.json"))) < shards:
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    return process.returncode == -9
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 6))])
 def test_kill_9_at_any_moment_leaves_the_same_bytes_in_the_end(label_folder, defaults, tmp_path, seed):
-    began = time.perf_counter()
-    process = start(label_folder, tmp_path / "undisturbed", defaults)
-    _, error = process.communicate()
-    assert process.returncode == 0, error.decode()
-    seconds = time.perf_counter() - began
-    kills = killed_until_done(label_folder, tmp_path / "killed", defaults, seconds=seconds, rng=random.Random(seed))
-    assert kills
-    assert contents(tmp_path / "killed") == contents(tmp_path / "undisturbed")
+    rng, to = random.Random(seed), tmp_path / "killed"
+    undisturbed = start(label_folder, tmp_path / "undisturbed", defaults)
+    moments = sorted(rng.sample(range(14), 6))
+    kills = [kill_when(to, start(label_folder, to, defaults), shards=n, delay=rng.uniform(0, 0.03)) for n in moments]
+    assert sum(kills) >= 4
+    for process in (undisturbed, start(label_folder, to, defaults)):
+        _, error = process.communicate()
+        assert process.returncode == 0, error.decode()
+    assert contents(to) == contents(tmp_path / "undisturbed")
 
 
 def test_killed_between_any_two_steps(label_folder, defaults, tmp_path, monkeypatch):
