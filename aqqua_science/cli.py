@@ -108,7 +108,12 @@ def ingest(
     name: Annotated[str | None, typer.Option(help="How the store calls this source.")] = None,
     citation: Annotated[str | None, typer.Option(help="How to cite the source.")] = None,
     contributor: Annotated[list[str] | None, typer.Option(help="Who gave the images. May be repeated.")] = None,
-    use_for_maps: Annotated[bool, typer.Option(help="The contributors agree that maps are made of it.")] = False,
+    use_for_maps: Annotated[
+        bool | None,
+        typer.Option(
+            "--use-for-maps/--no-use-for-maps", help="Whether the contributors agree to maps; no, until said."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that work at the same time.", min=1)] = 1,
     as_json: Json = False,
     overwrite: Overwrite = False,
@@ -125,7 +130,7 @@ def ingest(
         check_names(columns, option="--column")
     except ValueError as error:
         _stop(error, code=2)
-    with _cluster(workers) as client:
+    with _resumable(), _cluster(workers) as client:
         store = ingest_(
             path,
             to,
@@ -225,9 +230,9 @@ def check(
         print(json.dumps({"ok": not rows, "faults": rows}, ensure_ascii=False))
     else:
         for row in rows:
-            where = f"{row['file']}, line {row['line']}" if row["line"] else row["file"]
+            where = f"{row['file']}, line {row['line']}" if row["line"] else row["file"] or bundle
             print(f"{where}: {row['message']} [{row['rule']}]")
-        print(f"{len(rows)} faults" if rows else f"{bundle} can be imported into EcoTaxa.")
+        print(f"{len(rows)} fault{'s' * (len(rows) > 1)}" if rows else f"{bundle} can be imported into EcoTaxa.")
     if rows:
         raise SystemExit(1)
 
@@ -316,6 +321,15 @@ def _pairs(texts, option):
 
 
 @contextlib.contextmanager
+def _resumable():
+    """An interruption loses nothing, and that is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command goes on where it stopped.", code=130)
+
+
+@contextlib.contextmanager
 def _cluster(workers):
     """A Dask cluster on this machine, or nothing for one worker."""
     if workers == 1:
@@ -338,8 +352,9 @@ def _tell_ingest(source, store):
     for instrument, n in source["by_instrument"].items():
         print(f"    {instrument:15} {n:,}")
     print(f"  rejected          {sum(source['rejected'].values()):,}")
+    examples = store.rejected.drop_duplicates("reason").set_index("reason")["particulars"].dropna()
     for reason, n in sorted(source["rejected"].items(), key=lambda r: -r[1]):
-        print(f"    {n:<15,} {reason}")
+        print(f"    {n:<15,} {reason}{f', such as {examples[reason]}' if examples.get(reason) else ''}")
     for column, n in source["supplied"].items():
         print(f"  by default        {column} = {source['defaults'][column]} for {n:,} images")
     if not source["use_for_maps"]:

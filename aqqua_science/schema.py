@@ -27,6 +27,8 @@ class Column:
     @property
     def rule(self):
         """What is wrong with a value beyond the limits, as the end of a sentence."""
+        if self.lower == _POSITIVE and np.isfinite(self.upper):
+            return f"is not above 0 and at most {self.upper:g} {self.units}"
         if np.isfinite(self.upper):
             return f"is outside {self.lower:g}..{self.upper:g} {self.units}"
         if self.lower == _POSITIVE:

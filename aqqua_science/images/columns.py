@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 
 from aqqua_science.schema import VOCABULARY, nearest_name
+from aqqua_science.sources.instruments import instrument_name
 
 TYPES = {
     "object_id": pa.string(),
@@ -157,6 +158,8 @@ def _typed(name, values, dtype, reasons):
 def _texts(name, values, reasons):
     allowed = VOCABULARY[name].values if name in VOCABULARY else ()
     texts = [None if v is None else str(v).strip().replace("\0", "") for v in values]
+    if name == "instrument":
+        texts = [t and instrument_name(t) for t in texts]
     if allowed:
         texts = [None if t is None else t.lower() for t in texts]
         for i, text in enumerate(texts):
@@ -180,7 +183,8 @@ def _numbers(name, values, reasons, *, whole):
         outside |= (numbers < column.lower) | (numbers > column.upper)
     for i in np.flatnonzero(outside):
         rule = "is not finite" if np.isinf(numbers[i]) or column is None else column.rule
-        _refuse(reasons, i, f"{name} {rule}: {numbers[i]:.10g}")
+        remedy = f". {column.remedy}" if column is not None else ""
+        _refuse(reasons, i, f"{name} {rule}: {numbers[i]:.10g}{remedy}")
     if whole:
         for i in np.flatnonzero(np.isfinite(numbers) & (numbers != np.floor(numbers))):
             _refuse(reasons, i, f"{name} is not a whole number: {numbers[i]:g}")

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aqqua_science.files import file_hash, replacing, write_json
+from aqqua_science.files import file_hash, write_json
 from aqqua_science.images import shards
 from aqqua_science.images.assembly import REJECTED, shard_files
-from aqqua_science.images.ingestion import IMAGES_PER_SHARD, describe
+from aqqua_science.images.bookkeeping import add_counts, describe, write_rejected
+from aqqua_science.images.ingestion import IMAGES_PER_SHARD
 from aqqua_science.images.store import open_store
 
 
@@ -148,8 +149,6 @@ def _rows_of(store, kind, places):
 
 def _recount(source, entries):
     """A source's description with the counts of what was taken of it."""
-    from aqqua_science.images.ingestion import add_counts
-
     mine = [e for e in entries if e["source"] == source["name"]]
     counts = {kind: add_counts(e[kind] for e in mine) for kind in ("by_instrument", "by_licence")}
     return source | counts | {"accepted": sum(e["rows"] for e in mine), "rejected": {}}
@@ -160,7 +159,6 @@ def _close(to, entries, sources, rejected=None):
     table = (
         REJECTED.empty_table() if rejected is None else pa.Table.from_pandas(rejected, REJECTED, preserve_index=False)
     )
-    with replacing(to / "rejected.parquet") as part:
-        pq.write_table(table, part, compression="zstd")
+    write_rejected(table, to)
     write_json(describe(entries, json.loads(json.dumps(sources))), to / "dataset.json")
     return open_store(to)

@@ -4,23 +4,28 @@ import hashlib
 import json
 import shutil
 import time
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from aqqua_science import __version__
-from aqqua_science.files import plain, replacing, write_json
-from aqqua_science.images.assembly import REJECTED, WORK, assemble, shard_files
+from aqqua_science.files import plain, write_json
+from aqqua_science.images.assembly import WORK, assemble, shard_files
+from aqqua_science.images.bookkeeping import (
+    add_counts,
+    collect_rejected,
+    describe,
+    explain_nothing,
+    tidy,
+    write_rejected,
+)
 from aqqua_science.images.columns import check_names, convert
-from aqqua_science.images.shards import IMAGES_PER_VALUE, StoreError, close_readers, storing
+from aqqua_science.images.shards import StoreError, storing
 from aqqua_science.images.store import FORMAT_VERSION, open_store
 from aqqua_science.optional import require
 from aqqua_science.progress import progress_bar
-from aqqua_science.schema import SchemaError
+from aqqua_science.schema import SchemaError, nearest_name
 from aqqua_science.sources.recognition import format_module, recognise_format
 from aqqua_science.sources.record import Part, Record
 from aqqua_science.sources.tree import Tree
@@ -39,7 +44,7 @@ def ingest(
     name=None,
     citation=None,
     contributors=(),
-    use_for_maps=False,
+    use_for_maps=None,
     images_per_shard=IMAGES_PER_SHARD,
     client=None,
     overwrite=False,
@@ -71,13 +76,15 @@ def ingest(
         How to cite it.
     contributors : iterable of str
         Who gave it: credit travels into every result that is made from it.
-    use_for_maps : bool
-        Whether the contributors agree that maps are made from it.
+    use_for_maps : bool, optional
+        Whether the contributors agree that maps are made from it; no, until it is said. For a source that is in the
+        store already, this, `citation` and `contributors` are brought up to date where they are given.
     images_per_shard : int
     client : distributed.Client, optional
         Where to work in parallel, one shard per task; the bytes are the same.
     overwrite : bool
-        Replace a store, or an unfinished ingest of something else, that is there.
+        Read a source anew that the store holds by this name, with other files or options; the store keeps what it has
+        until the new images are whole. An unfinished ingest of something else is dropped.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def ingest(
         "columns": columns,
         "citation": citation,
         "contributors": list(contributors),
-        "use_for_maps": bool(use_for_maps),
+        "use_for_maps": use_for_maps,
     }
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -156,20 +163,64 @@ def _ingest(origin, to, source, images_per_shard, client, overwrite):
     started = time.time()
     work, about = to / WORK, _about(to)
     source["fingerprint"], parts = _survey(origin, source["format"])
-    if overwrite and (about or work.exists()) and not _same(about, source):
-        _clear(to)
-        about = None
-    if _same(about, source) and not work.exists():
-        return open_store(to)
-    _refuse_clash(about, source, to)
-    tasks = _plan(origin, to, source, parts, images_per_shard, first=len(about["shards"]) if about else 0)
-    _begin(work, tasks, source, images_per_shard)
+    _check_columns(origin, source, parts)
+    earlier = next((s for s in about["sources"] if s["name"] == source["name"]), None) if about else None
+    rights = {key: source[key] for key in _RIGHTS if source[key] not in (None, [])}
+    source |= {"use_for_maps": False} | {key: earlier[key] for key in _RIGHTS if earlier} | rights
+    if earlier and all(earlier[k] == source[k] for k in _IDENTITY):
+        if _in_progress(work) == source["name"]:
+            tidy(to, about["shards"])
+        return _renew_rights(to, about, earlier, rights)
+    _refuse_clash(about, earlier, source, to, overwrite)
+    first = 1 + max((int(s["name"].rpartition("-")[2]) for s in about["shards"]), default=-1) if about else 0
+    tasks = _plan(origin, to, source, parts, images_per_shard, first=first)
+    _begin(work, tasks, source, images_per_shard, overwrite)
     for kind in shard_files(""):
         (to / kind).mkdir(exist_ok=True)
-    entries = _run(tasks, client)
+    entries = _run(tasks, origin, client)
     refused = origin.refused if isinstance(origin, Tree) else {}
     _finish(to, about, source, entries, refused=refused, seconds=time.time() - started)
     return open_store(to)
+
+
+_IDENTITY = ("name", "format", "fingerprint", "defaults", "columns")
+"""What makes a source the same, read in the same way."""
+
+_RIGHTS = ("use_for_maps", "citation", "contributors")
+"""What its owners may change at any time."""
+
+
+def _in_progress(work):
+    """Name of the source that an unfinished ingest was reading, if there is one."""
+    plan = work / "plan.json"
+    return json.loads(plan.read_text(encoding="utf-8"))["source"]["name"] if plan.exists() else None
+
+
+def _renew_rights(to, about, earlier, rights):
+    """Bring consent and credit of a source up to date."""
+    if any(earlier[key] != value for key, value in rights.items()):
+        sources = [s | rights if s is earlier else s for s in about["sources"]]
+        write_json(describe(about["shards"], sources), to / "dataset.json")
+    return open_store(to)
+
+
+def _check_columns(origin, source, parts):
+    """Refuse a mapping to a column that the source does not have."""
+    if not source["columns"] or not sum(part.rows for part in parts):
+        return
+    if isinstance(origin, list):
+        firsts = origin[:1]
+    else:
+        module = format_module(source["format"])
+        firsts = [record for part in parts[:20] if part.rows for record in islice(module.read(origin, part), 1)]
+    known = {name for record in firsts for name in record.raw}
+    for ours, theirs in source["columns"].items():
+        if theirs not in known:
+            msg = (
+                f"{ours} is to come from {theirs!r}, but {source['name']} has no such column."
+                f"{nearest_name(theirs, known)} It has: {', '.join(sorted(known))}."
+            )
+            raise SchemaError(msg)
 
 
 def _about(to):
@@ -191,34 +242,17 @@ def _survey(origin, format_):
     return digest.hexdigest(), parts
 
 
-_IDENTITY = ("name", "format", "fingerprint", "defaults", "columns")
-
-
-def _same(about, source):
-    """Whether a store holds this very source already, read in the same way."""
-    return about is not None and any(all(s[k] == source[k] for k in _IDENTITY) for s in about["sources"])
-
-
-def _refuse_clash(about, source, to):
-    if about and source["name"] in {s["name"] for s in about["sources"]} and not _same(about, source):
+def _refuse_clash(about, earlier, source, to, overwrite):
+    if earlier and not overwrite:
+        differs = [k for k in _IDENTITY if earlier[k] != source[k]]
         msg = (
-            f"{to} already holds a source {source['name']!r} with other files or options. Pass overwrite=True "
-            "(--overwrite) to replace the store, name= (--name) to add this one beside it, or another folder."
+            f"{to} already holds a source {source['name']!r} with another {', '.join(differs)}. Pass overwrite=True "
+            "(--overwrite) to read it anew, or name= (--name) to add this one beside it."
         )
         raise StoreError(msg)
     if about and about["format_version"] > FORMAT_VERSION:
         msg = f"{to} has format version {about['format_version']}, this package writes {FORMAT_VERSION}. Update it."
         raise StoreError(msg)
-
-
-def _clear(to):
-    """Empty a store that is to be replaced; only what a store is made of is touched."""
-    close_readers(to)
-    (to / "dataset.json").unlink(missing_ok=True)
-    for folder in (WORK, *shard_files("")):
-        shutil.rmtree(to / folder, ignore_errors=True)
-    for file in ("rejected.parquet", "run.jsonl"):
-        (to / file).unlink(missing_ok=True)
 
 
 def _plan(origin, to, source, parts, images_per_shard, *, first):
@@ -242,40 +276,39 @@ def _plan(origin, to, source, parts, images_per_shard, *, first):
     return tasks
 
 
-def _begin(work, tasks, source, images_per_shard):
+def _begin(work, tasks, source, images_per_shard, overwrite):
     """Note what is being done, or go on with the very same; anything else in progress is not touched."""
     plan = plain({"source": source, "first": tasks[0]["name"] if tasks else "", "images_per_shard": images_per_shard})
     plan["created_with"] = __version__
     file = work / "plan.json"
     if file.exists():
-        if json.loads(file.read_text(encoding="utf-8")) != plan:
+        if json.loads(file.read_text(encoding="utf-8")) == plan:
+            return
+        if not overwrite:
             msg = (
                 f"an ingest into {work.parent} with other files or options did not finish. Run that one again to "
-                "finish it, or pass overwrite=True (--overwrite) to begin anew."
+                "finish it, or pass overwrite=True (--overwrite) to drop it; what the store holds already stays."
             )
             raise StoreError(msg)
-        return
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     write_json(plan, file)
 
 
-def _run(tasks, client):
+def _run(tasks, origin, client):
     """Make all shards, here or on a Dask cluster."""
     entries = []
     with progress_bar([], total=sum(task["size"] for task in tasks), unit="image", desc="ingest") as bar:
-        for entry in _results(tasks, client):
+        for entry in _results(tasks, origin, client):
             entries.append(entry)
             bar.update(entry["rows"] + sum(entry["rejected"].values()))
     return sorted(entries, key=lambda e: e["name"])
 
 
-def _results(tasks, client):
+def _results(tasks, origin, client):
     if client is None:
-        trees = {}
         for task in tasks:
-            tree = trees.setdefault(task["path"], Tree(task["path"])) if "path" in task else None
-            yield assemble(task | {"tree": tree})
+            yield assemble(task | {"tree": origin})
         return
     futures = client.map(assemble, tasks, pure=False)
     for future in require("distributed", for_="images").as_completed(futures):
@@ -284,103 +317,20 @@ def _results(tasks, client):
 
 def _finish(to, about, source, entries, *, refused, seconds):
     """Put the new shards into the store: rejected rows first, `dataset.json` last, which makes them count."""
-    rejected = _rejected(to, about, source, entries, refused)
+    others = [s for s in about["shards"] if s["source"] != source["name"]] if about else []
+    sources = [s for s in about["sources"] if s["name"] != source["name"]] if about else []
     reasons = add_counts([*(e["rejected"] for e in entries), *({reason: 1} for reason in refused.values())])
-    if not sum(e["rows"] for e in entries) and about is None:
-        _clear(to)
-        _write_rejected(rejected, to)
-        raise SchemaError(_nothing(reasons, source))
-    _write_rejected(rejected, to)
-    shards = [*(about["shards"] if about else []), *entries]
-    write_json(describe(shards, _sources(about, source, entries, reasons)), to / "dataset.json")
+    rejected = collect_rejected(to, source["name"], entries, refused=refused)
+    if not sum(e["rows"] for e in entries):
+        tidy(to, about["shards"] if about else [])
+        write_rejected(rejected, to)
+        raise SchemaError(explain_nothing(reasons, source, to))
+    write_rejected(rejected, to)
+    counts = {kind: add_counts(e[kind] for e in entries) for kind in ("by_instrument", "by_licence", "supplied")}
+    counts |= {"accepted": sum(e["rows"] for e in entries), "rejected": reasons}
+    write_json(describe([*others, *entries], [*sources, source | counts]), to / "dataset.json")
     with (to / "run.jsonl").open("a", encoding="utf-8") as file:
         rate = sum(e["rows"] for e in entries) / max(seconds, 1e-9)
         run = {"source": source["name"], "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         file.write(json.dumps(run | {"seconds": round(seconds, 2), "images_per_second": round(rate, 1)}) + "\n")
-    shutil.rmtree(to / WORK)
-
-
-def _sources(about, source, entries, reasons):
-    """Descriptions of all sources, this one with its counts."""
-    counts = {kind: add_counts(e[kind] for e in entries) for kind in ("by_instrument", "by_licence", "supplied")}
-    counts |= {"accepted": sum(e["rows"] for e in entries), "rejected": reasons}
-    earlier = [s for s in about["sources"] if s["name"] != source["name"]] if about else []
-    return [*earlier, source | counts]
-
-
-def add_counts(counts):
-    """
-    Add dictionaries of counts.
-
-    Parameters
-    ----------
-    counts : iterable of dict of str to int
-
-    Returns
-    -------
-    dict of str to int
-        Sorted by name.
-    """
-    total = {}
-    for count in counts:
-        for key, n in count.items():
-            total[key] = total.get(key, 0) + n
-    return dict(sorted(total.items()))
-
-
-def describe(shards, sources):
-    """
-    Describe a store: the content of its `dataset.json`.
-
-    Parameters
-    ----------
-    shards : list of dict
-    sources : list of dict
-
-    Returns
-    -------
-    dict
-    """
-    keep = ("name", "source", "rows", "bytes", "sha256")
-    return {
-        "format": "aqqua",
-        "format_version": FORMAT_VERSION,
-        "created_with": f"aqqua_science {__version__}",
-        "images_per_value": IMAGES_PER_VALUE,
-        "images": sum(s["rows"] for s in shards),
-        "licence": sorted({licence for s in sources for licence in s["by_licence"]}),
-        "citation": [s["citation"] for s in sources if s["citation"]],
-        "contributors": list(dict.fromkeys(c for s in sources for c in s["contributors"])),
-        "sources": sources,
-        "shards": [{k: s[k] for k in keep} for s in shards],
-    }
-
-
-def _rejected(to, about, source, entries, refused):
-    """All refused records: those of earlier sources, and of this one, with the files that were not even opened."""
-    files = [{"source": source["name"], "origin": n, "reason": r, "raw": "{}"} for n, r in sorted(refused.items())]
-    tables = [pq.read_table(to / WORK / f"{e['name']}.rejected.parquet") for e in entries]
-    tables.append(pa.Table.from_pylist(files, schema=REJECTED))
-    file = to / "rejected.parquet"
-    if about is not None and file.exists():
-        earlier = pq.read_table(file)
-        mine = pc.equal(earlier["source"], source["name"])
-        tables.insert(0, earlier.filter(pc.invert(mine)))
-    return pa.concat_tables(tables)
-
-
-def _write_rejected(table, to):
-    with replacing(to / "rejected.parquet") as part:
-        pq.write_table(table, part, compression="zstd")
-
-
-def _nothing(reasons, source):
-    """Why nothing of a source could be used, and what would help."""
-    if not reasons:
-        return f"{source['name']} ({source['format']}) holds no image. Check that this is the right file or folder."
-    told = "; ".join(f"{reason} ({n:,})" for reason, n in sorted(reasons.items(), key=lambda r: -r[1])[:5])
-    missing = dict.fromkeys(n for r in reasons if r.startswith("missing ") for n in r[8:].split(", "))
-    options = " ".join(f"--default {name}=VALUE" for name in missing if name != "object_id")
-    hint = f" Supply for all images what their files do not tell: {options}." if options else ""
-    n = f"{sum(reasons.values()):,}"
-    return f"none of the {n} records of {source['name']} can be used: {told}.{hint} rejected.parquet has them all."
+    tidy(to, [*others, *entries])

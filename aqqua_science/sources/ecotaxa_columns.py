@@ -127,7 +127,7 @@ def moment(day, clock=None):
     Returns
     -------
     str or None
-        ISO 8601; the date alone where no time is known.
+        ISO 8601; the date alone where no time is given; None where either cannot be read.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def moment(day, clock=None):
     if known is None or is_missing(clock):
         return known
     spelt = _clock(clock.strip())
-    return f"{known}T{spelt}" if spelt else known
+    return f"{known}T{spelt}" if spelt else None
 
 
 def _clock(text):

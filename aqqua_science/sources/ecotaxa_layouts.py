@@ -344,6 +344,7 @@ def check_objects(objects, store):
             "twice. Derive the objects from store.table, as in store.table.assign(taxon=...)."
         )
         raise SchemaError(msg)
+    _check_identity(objects, store)
     for column in objects.columns:
         if re.fullmatch(r"probability(_\d+)?", str(column), re.ASCII):
             values = pd.to_numeric(objects[column])
@@ -352,3 +353,18 @@ def check_objects(objects, store):
                 found = f"row {outside.index[0]} has {outside.iloc[0]:g}"
                 msg = f"{column} must be from 0 to 1; {found}. Divide percents by 100."
                 raise SchemaError(msg)
+
+
+def _check_identity(objects, store):
+    """Refuse a table whose index was lost on the way, as by a merge: its rows would get others' predictions."""
+    if "object_id" not in objects.columns or "object_id" not in store.table.columns:
+        return
+    own = store.table["object_id"].loc[objects.index]
+    other = objects.index[objects["object_id"].astype(str).to_numpy() != own.astype(str).to_numpy()]
+    if len(other):
+        msg = (
+            f"the index of the objects must hold rows of the store; row {other[0]} is object {own[other[0]]!r} there "
+            f"and {objects['object_id'][other[0]]!r} here. A merge loses the index: use "
+            'store.table.join(predictions.set_index("object_id"), on="object_id").'
+        )
+        raise SchemaError(msg)

@@ -24,7 +24,12 @@ MAX_ROWS = 50_000
 
 _NAME = re.compile(r"(?:.*/)?ecotaxa[^/]*\.(?:tsv|txt)", re.IGNORECASE)
 _PLAIN_PATH = re.compile(r"[^./\\:][^/\\:]*(?:/[^./\\:][^/\\:]*)*")
-_TEXTS = {"sample_id": "sample_id", "acq_id": "acquisition_id", "object_annotation_category": "taxon"}
+_TEXTS = {
+    "sample_id": "sample_id",
+    "acq_id": "acquisition_id",
+    "object_annotation_category": "taxon",
+    "sample_licence": "licence",
+}
 
 
 def table_names(tree):
@@ -234,12 +239,12 @@ def _converter(header):
                 metadata[ours] = fields[i].strip()
         for ours, i in places:
             value = coordinate(fields[i])
-            if value is not None:
-                metadata[ours] = value
+            if value is not None or not is_missing(fields[i]):
+                metadata[ours] = fields[i].strip() if value is None else value
         _add_depth(metadata)
-        time = moment(fields[day], fields[clock] if clock is not None else None) if day is not None else None
-        if time:
-            metadata["time"] = time
+        if day is not None and not is_missing(fields[day]):
+            hour = fields[clock] if clock is not None else None
+            metadata["time"] = moment(fields[day], hour) or f"{fields[day]} {hour or ''}".strip()
         state = STATUSES.get(fields[status].strip().lower()) if status is not None else None
         if state:
             metadata["taxon_status"] = state
@@ -252,10 +257,11 @@ _PLACES = (("latitude", "lat"), ("longitude", "lon"), ("depth_min", "depth_min")
 
 
 def _add_depth(metadata):
-    """The middle of the layer, where both its bounds are known."""
+    """The middle of the layer, where both its bounds are known; what cannot be read is not passed over."""
     bounds = [metadata[name] for name in ("depth_min", "depth_max") if name in metadata]
+    unread = [bound for bound in bounds if isinstance(bound, str)]
     if len(bounds) == 2:
-        metadata["depth"] = sum(bounds) / 2
+        metadata["depth"] = unread[0] if unread else sum(bounds) / 2
 
 
 def _image_finder(tree, table, header):

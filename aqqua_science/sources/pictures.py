@@ -53,6 +53,9 @@ def decode(content):
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check_size(*image.size)
+                if getattr(image, "n_frames", 1) > 1:
+                    msg = f"the file holds several images: {image.n_frames} pages; save each by itself"
+                    raise PictureError(msg)
                 return np.array(_plain(image))
     except PictureError:
         raise

@@ -74,6 +74,10 @@ def plain_name(column):
     return re.sub(r"[^\w]+", "_", text).strip("_")
 
 
+_NUMBERS = {"latitude", "longitude", "depth", "depth_min", "depth_max", "pixel_size_um", "surface_altitude_m"}
+"""What is handed on as it stands where it cannot be read, so that it is refused and no default takes its place."""
+
+
 def column_converter(columns):
     """
     Make a function that converts rows of a table.
@@ -100,16 +104,18 @@ def column_converter(columns):
     time = _time_reader(found)
 
     def convert(values):
-        metadata = {}
+        metadata, unread = {}, {}
         for name, column, change in steps:
             text = values.get(column)
             if text and name not in metadata and (value := change(text)) is not None:
                 metadata[name] = value
+            elif text and name in _NUMBERS and not is_missing(text):
+                unread.setdefault(name, text.strip())
         if time is not None and (instant := time(values)) is not None:
             metadata["time"] = instant
         if "depth" not in metadata and "depth_min" in metadata and "depth_max" in metadata:
             metadata["depth"] = (metadata["depth_min"] + metadata["depth_max"]) / 2
-        return metadata
+        return {**unread, **metadata}
 
     return convert
 
@@ -228,7 +234,7 @@ def _time_reader(found):
             instant = _read_instant(values.get(day) or "", clock)
             if instant is not None:
                 return instant
-        return None
+        return next((values[day].strip() for day in days if not is_missing(values.get(day))), None)
 
     return read
 

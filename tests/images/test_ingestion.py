@@ -16,6 +16,7 @@ import pytest
 from aqqua_science.images import ingest, open_store
 from aqqua_science.images.shards import StoreError
 from aqqua_science.schema import SchemaError
+from aqqua_science.sources.pictures import encode_png
 from aqqua_science.sources.record import Record
 
 SCRIPT = """
@@ -59,8 +60,11 @@ def test_an_image_without_a_required_value_is_refused(tmp_path, name, nothing):
         ({"longitude": "east"}, "longitude is not a number"),
         ({"depth": -1}, "depth is outside 0..11050 m"),
         ({"depth": "inf"}, "depth is not finite"),
-        ({"pixel_size_um": 0}, "pixel_size_um is outside"),
+        ({"pixel_size_um": 0}, "pixel_size_um is not above 0 and at most 100000 um"),
         ({"time": "yesterday"}, "time is no date and time"),
+        ({"time": "04:05"}, "time is no date and time"),
+        ({"time": "03/02/2020"}, "time is no date and time"),
+        ({"time": "20200101 2460"}, "time is no date and time"),
         ({"time": "1066-10-14"}, "time is outside the years 1800..2200"),
         ({"water": "soup"}, "water is none of sea, lake, river"),
         ({"water": "lake"}, "missing surface_altitude_m"),
@@ -322,3 +326,72 @@ def test_real_bundles_and_bins_come_in_whole(shared_data, tmp_path):
     for image, (height, width, offset) in zip(store[:], sizes, strict=True):
         assert image.tobytes() == content[offset : offset + height * width]
         assert image.shape == (height, width)
+
+
+def test_overwriting_reads_one_source_anew_and_leaves_the_others(label_folder, defaults, pictures, tmp_path):
+    ingest(pictures[:20], tmp_path / "s", images_per_shard=7)
+    ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults)
+    with pytest.raises(StoreError, match="with another defaults"):
+        ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults | {"depth": 9})
+    store = ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults | {"depth": 9}, overwrite=True)
+    assert store.table.groupby("source")["depth"].agg(["size", "max"]).loc[label_folder.name].tolist() == [119, 9]
+    assert contents_of_images(store)[:20] == contents_of_images(ingest(pictures[:20], tmp_path / "t"))
+    assert len(store.rejected) == 1
+    assert store.verify() == 3 * len(store.about["shards"])
+    assert len(list((tmp_path / "s" / "images").iterdir())) == len(store.about["shards"])
+
+
+@pytest.mark.parametrize("given", [{}, {"overwrite": True}])
+def test_a_failed_ingest_never_harms_what_a_store_holds(label_folder, defaults, pictures, tmp_path, given):
+    before = contents_of_images(ingest(pictures[:20], tmp_path / "s"))
+    with pytest.raises(SchemaError, match="--default time=VALUE"):
+        ingest(label_folder, tmp_path / "s", format="labels", **given)
+    store = open_store(tmp_path / "s")
+    assert contents_of_images(store) == before
+    assert store.verify() == 3
+    assert set(store.rejected["source"]) == {label_folder.name}
+    assert len(ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults)) == 20 + 119
+
+
+def test_an_unfinished_second_source_can_be_dropped(label_folder, defaults, pictures, tmp_path, monkeypatch):
+    ingest(pictures[:20], tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "aqqua_science.images.ingestion.write_rejected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults | {"depth": 9})
+    assert len(open_store(tmp_path / "s")) == 20
+    with pytest.raises(StoreError, match="did not finish"):
+        ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults)
+    assert len(ingest(label_folder, tmp_path / "s", format="labels", defaults=defaults, overwrite=True)) == 20 + 119
+
+
+def test_consent_and_credit_follow_what_is_said_last(pictures, tmp_path):
+    def rights(**given):
+        (source,) = ingest(pictures[:3], tmp_path / "s", **given).about["sources"]
+        return source["use_for_maps"], source["contributors"], source["citation"]
+
+    assert rights() == (False, [], None)
+    assert rights(use_for_maps=True, contributors=["A"], citation="C") == (True, ["A"], "C")
+    assert rights() == (True, ["A"], "C"), "what is not said again stays"
+    assert rights(use_for_maps=False) == (False, ["A"], "C")
+    assert open_store(tmp_path / "s").table["use_for_maps"].tolist() == [False] * 3
+
+
+def test_a_mapping_to_a_column_that_is_not_there_is_refused(pictures, tmp_path):
+    with pytest.raises(SchemaError, match="Did you mean 'true_esd_um'"):
+        ingest(pictures[:3], tmp_path / "s", columns={"aux_esd": "true_esd_m"})
+
+
+def test_a_value_that_cannot_be_read_is_not_replaced_by_a_default(defaults, tmp_path):
+    (tmp_path / "run").mkdir()
+    rows = ["43.1,2021-03-04", "43;1N,2021-03-04", "43.1,nonsense", "43.1,2021-03-04T25:99", ",2021-03-04"]
+    for i in range(len(rows)):
+        (tmp_path / "run" / f"{i}.png").write_bytes(encode_png(np.full((3, 3), i, np.uint8)))
+    lines = [f"{i}.png,{row}" for i, row in enumerate(rows)]
+    (tmp_path / "run" / "table.csv").write_text("\n".join(["file_name,latitude,time", *lines]))
+    store = ingest(tmp_path / "run", tmp_path / "s", defaults=defaults)
+    assert store.table["latitude"].tolist() == [43.1, 54.2]
+    reasons = store.rejected["reason"].tolist()
+    assert reasons == ["latitude is not a number", "time is no date and time", "time is no date and time"]

@@ -93,10 +93,10 @@ def test_real_bundles_come_back_whole(shared_data, tmp_path, name, left_out):
 
 
 def test_pictures_of_every_instrument_keep_their_place_and_scale(tmp_path):
-    """What EcoTaxa's columns hold of a store that never was a bundle: all but the licence."""
+    """What a store that never was a bundle holds comes back from EcoTaxa's columns."""
     drawn = ingest(images(40, rng=5), tmp_path / "drawn")
     ecotaxa.write(drawn.table, drawn, tmp_path / "bundle.zip")
-    again = ingest(tmp_path / "bundle.zip", tmp_path / "again", defaults={"licence": "CC0-1.0"})
+    again = ingest(tmp_path / "bundle.zip", tmp_path / "again")
     names = [
         "latitude",
         "longitude",
@@ -110,3 +110,10 @@ def test_pictures_of_every_instrument_keep_their_place_and_scale(tmp_path):
     ]
     before, after = (s.table.set_index("object_id")[names].sort_index() for s in (drawn, again))
     pd.testing.assert_frame_equal(before, after, rtol=1e-6)
+
+
+def test_predictions_whose_rows_were_lost_are_refused(tmp_path):
+    drawn = ingest(images(6, rng=5), tmp_path / "drawn")
+    mixed = drawn.table.sort_values("object_id", ascending=False).reset_index(drop=True)
+    with pytest.raises(ValueError, match="A merge loses the index"):
+        ecotaxa.write(mixed, drawn, tmp_path / "bundle.zip")

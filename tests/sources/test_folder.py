@@ -93,7 +93,7 @@ def test_a_table_is_found_by_its_values(tmp_path):
         ("volume_m3", "2", {"volume_m3": 2.0}),
         ("volume", "2", {}),
         ("volume_um3", "2", {}),
-        ("latitude", "north", {}),
+        ("latitude", "north", {"latitude": "north"}),  # refused by ingest, not replaced by a default
         ("LAT", "-3", {"latitude": -3.0}),
         ("Class", "Salpida", {"taxon": "Salpida"}),
         ("label", "NaN", {}),
@@ -116,9 +116,10 @@ def test_only_the_obvious_is_converted(column, text, expected):
         ({"object_date": "20200203", "object_time": "40506"}, "2020-02-03T04:05:06"),
         ({"time": "2020-02-03 04:05:06"}, "2020-02-03T04:05:06"),
         ({"timestamp": "2020/02/03T04:05:06Z"}, "2020-02-03T04:05:06"),
-        ({"time": "04:05"}, None),
-        ({"date": "03/02/2020"}, None),
-        ({"date": "2020-02-30"}, None),
+        ({"time": "04:05"}, "04:05"),  # what is no moment stands as it is written, and ingest refuses it
+        ({"date": "03/02/2020"}, "03/02/2020"),
+        ({"date": "2020-02-30"}, "2020-02-30"),
+        ({"date": "nan"}, None),
     ],
 )
 def test_times(values, expected):
