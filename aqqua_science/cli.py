@@ -116,7 +116,9 @@ def ingest(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that work at the same time.", min=1)] = 1,
     as_json: Json = False,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Read a source anew that the store holds by this name; others stay.")
+    ] = False,
 ):
     """Bring the images of an instrument or portal into a store. Run again, it goes on where it stopped."""
     if not path.exists():

@@ -44,9 +44,10 @@ def table_contents(group, layout, *, objects, store):
     if not group.from_bundle:
         frame = pd.concat([_made_cells(part, table, parents), frame], axis=1)
     _annotate(frame, part, table, layout.remarks if group.from_bundle else None)
-    for name, column in layout.own.items():
-        if name in layout.types:
-            frame[column_of(frame, name) or name] = _texts(part[column])
+    own = {column_of(frame, n) or n: _texts(part[c]) for n, c in layout.own.items() if n in layout.types}
+    frame = pd.concat(
+        [frame.drop(columns=[n for n in own if n in frame]), pd.DataFrame(own, index=frame.index)], axis=1
+    )
     _add_parents(frame, parents)
     _mend(frame, layout)
     return frame

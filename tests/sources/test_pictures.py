@@ -93,3 +93,10 @@ def test_what_png_cannot_hold_is_told(pixels):
     with pytest.raises(PictureError, match="PNG has no image"):
         encode_png(pixels)
     assert thumbnail_png(pixels, 2).startswith(b"\x89PNG")
+
+
+def test_a_file_of_several_pages_is_refused_not_cut_to_its_first():
+    pages = [Image.fromarray(GREY), Image.fromarray(GREY.T)]
+    content = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    with pytest.raises(PictureError, match="2 pages"):
+        decode(content)
