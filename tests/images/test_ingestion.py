@@ -10,6 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 
@@ -298,7 +299,6 @@ def test_a_target_that_is_a_file_is_told(pictures, tmp_path):
 
 
 def test_a_dask_cluster_leaves_the_same_bytes(label_folder, defaults, tmp_path):
-    distributed = pytest.importorskip("distributed")
     alone = ingest(label_folder, tmp_path / "alone", format="labels", defaults=defaults, images_per_shard=25)
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as cluster,
