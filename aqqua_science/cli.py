@@ -122,7 +122,9 @@ def ingest(
 ):
     """Bring the images of an instrument or portal into a store. Run again, it goes on where it stopped."""
     if not path.exists():
-        _stop(f"there is no file or folder {path}.", code=2)
+        is_address = str(path).startswith(("http:", "https:"))
+        remedy = " Fetch it first: sources.ecotaxa.download, sources.ifcb.download." if is_address else ""
+        _stop(f"there is no file or folder {path}.{remedy}", code=2)
     defaults, columns = _pairs(default, "--default"), _pairs(column, "--column")
     from aqqua_science.images import ingest as ingest_
     from aqqua_science.images.columns import check_names

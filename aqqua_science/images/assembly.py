@@ -109,14 +109,41 @@ def _fill(draft, task):
         "rows": n,
         "bytes": sum((draft / kind).stat().st_size for kind in shard_files("")),
         "sha256": {kind: file_hash(draft / kind) for kind in shard_files("")},
-        "rejected": _count(r["reason"] for r in shelf.rejected),
-        "by_instrument": _count(metadata["instrument"].to_pylist()),
-        "by_licence": _count(metadata["licence"].to_pylist()),
-        "supplied": _count(n for s in metadata["supplied"].to_pylist() if s for n in s.split()),
+        "rejected": count_values(r["reason"] for r in shelf.rejected),
+        "by_instrument": count_values(metadata["instrument"].to_pylist()),
+        "by_licence": count_values(metadata["licence"].to_pylist()),
+        "supplied": count_values(supplied_names(metadata["supplied"])),
     }
 
 
-def _count(values):
+def supplied_names(column):
+    """
+    List the names in a column ``supplied``, once for every image that took a default.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray of str
+
+    Returns
+    -------
+    list of str
+    """
+    return [name for text in column.to_pylist() if text for name in text.split()]
+
+
+def count_values(values):
+    """
+    Count how often each value occurs.
+
+    Parameters
+    ----------
+    values : iterable of str
+
+    Returns
+    -------
+    dict of str to int
+        Sorted by value.
+    """
     counts = pd.Series(list(values), dtype=object).value_counts()
     return {str(k): int(v) for k, v in sorted(counts.items())}
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aqqua_science.files import file_hash, write_json
 from aqqua_science.images import shards
-from aqqua_science.images.assembly import REJECTED, shard_files
+from aqqua_science.images.assembly import REJECTED, count_values, shard_files, supplied_names
 from aqqua_science.images.bookkeeping import add_counts, describe, write_rejected
 from aqqua_science.images.ingestion import IMAGES_PER_SHARD
 from aqqua_science.images.store import open_store
@@ -128,14 +127,9 @@ def _copy_shard(store, rows, to, number, source):
         "rows": len(rows),
         "bytes": sum(file.stat().st_size for file in files.values()),
         "sha256": {kind: file_hash(file) for kind, file in files.items()},
-        "by_instrument": _counts(metadata["instrument"]),
-        "by_licence": _counts(metadata["licence"]),
-    }
-
-
-def _counts(column):
-    return {
-        row["values"]: row["counts"] for row in sorted(pc.value_counts(column).to_pylist(), key=lambda r: r["values"])
+        "by_instrument": count_values(metadata["instrument"].to_pylist()),
+        "by_licence": count_values(metadata["licence"].to_pylist()),
+        "supplied": count_values(supplied_names(metadata["supplied"])),
     }
 
 
@@ -150,7 +144,7 @@ def _rows_of(store, kind, places):
 def _recount(source, entries):
     """A source's description with the counts of what was taken of it."""
     mine = [e for e in entries if e["source"] == source["name"]]
-    counts = {kind: add_counts(e[kind] for e in mine) for kind in ("by_instrument", "by_licence")}
+    counts = {kind: add_counts(e[kind] for e in mine) for kind in ("by_instrument", "by_licence", "supplied")}
     return source | counts | {"accepted": sum(e["rows"] for e in mine), "rejected": {}}
 
 

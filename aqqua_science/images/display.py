@@ -1,4 +1,4 @@
-"""A store as a page in a notebook: what it holds, and a few of its images at one scale."""
+"""A store as a page in a notebook: what it holds, and a few of its images with their width in the water."""
 
 import base64
 import html

@@ -130,7 +130,8 @@ class ImageStore:
             rows = rows.index[rows.to_numpy(dtype=bool)] if rows.dtype == bool else rows
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        return np.array([self._check(row) for row in rows], dtype=np.int64) if rows.size else rows
+        outside = (rows < -len(self)) | (rows >= len(self))
+        return rows % len(self) if not outside.any() else self._check(int(rows[outside][0]))
 
     def _check(self, row):
         n = self._starts[-1]
@@ -250,7 +251,7 @@ class ImageStore:
         if not 0 <= which < workers:
             msg = f"part is (worker, number of workers), counted from 0; got {part}."
             raise ValueError(msg)
-        chosen = np.sort(self.rows(rows))
+        chosen = range(len(self)) if rows is None else np.sort(self.rows(rows))
         n_groups = -(-len(chosen) // IMAGES_PER_VALUE)
         first, last = (IMAGES_PER_VALUE * (n_groups * w // workers) for w in (which, which + 1))
         order = _shuffled(chosen[first:last], shuffle_buffer, np.random.default_rng(rng))

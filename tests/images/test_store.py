@@ -183,3 +183,11 @@ def test_a_store_of_100_million_rows_opens_in_little_memory(tmp_path):
     assert int(rows) > 100_000_000
     assert whole == "True"
     assert float(megabytes) < 200
+
+
+def test_a_part_counts_its_own_defaults(label_folder, defaults, tmp_path):
+    whole = ingest(label_folder, tmp_path / "whole", format="labels", defaults=defaults)
+    part = whole.subset([3, 5], to=tmp_path / "part")
+    (source,) = part.about["sources"]
+    assert source["supplied"] == dict.fromkeys(sorted(defaults), 2)
+    assert source["by_instrument"] == {"CPICS": 2}
