@@ -2,7 +2,7 @@
 From plankton pixels to planetary budgets.
 
 One folder per rung of the ladder: `sources` (what instruments and portals
-deliver), `images` (the store), `samples` (volumes of water), `grids`
+deliver), `images` (the store), `pretraining` (encoders), `samples` (volumes of water), `grids`
 (month, depth, latitude, longitude), `habitat` (models, maps, budgets), `plot`,
 and `synthetic` (virtual oceans with known answers). Nothing is imported until
 it is used.
@@ -14,5 +14,16 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
-    submodules=["grids", "habitat", "images", "optional", "plot", "samples", "schema", "sources", "synthetic"],
+    submodules=[
+        "grids",
+        "habitat",
+        "images",
+        "optional",
+        "plot",
+        "pretraining",
+        "samples",
+        "schema",
+        "sources",
+        "synthetic",
+    ],
 )

@@ -1,15 +1,27 @@
 """The `aqqua` command: each verb is one library call."""
 
-import contextlib
 import json
 import platform
 import shutil
-import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from aqqua_science.terminal import (
+    local_cluster,
+    numbers,
+    pairs,
+    refuse_to_overwrite,
+    resumable,
+    run_and_draw,
+    say_what_next,
+    stop,
+    tell,
+    tell_ingest,
+    tell_run,
+)
 
 app = typer.Typer(
     help="From plankton pixels to planetary budgets.",
@@ -31,15 +43,15 @@ def main():
     try:
         app()
     except ValueError as error:
-        _stop(error, code=1)
+        stop(error, code=1)
     except KeyboardInterrupt:
-        _stop("interrupted; a folder without result.json is not complete.", code=130)
+        stop("interrupted; a folder without result.json is not complete.", code=130)
     except OSError as error:
         if type(error).__name__ == "StoreError":
-            _stop(error, code=2)
-        _stop(f"{error}. Choose a folder that can be written, and check the space left on the disk.", code=2)
+            stop(error, code=2)
+        stop(f"{error}. Choose a folder that can be written, and check the space left on the disk.", code=2)
     except MissingDependency as error:
-        _stop(error, code=2)
+        stop(error, code=2)
 
 
 @app.command()
@@ -50,14 +62,14 @@ def demo(
     overwrite: Overwrite = False,
 ):
     """Map the plankton of a virtual ocean whose true biomass is known. Needs no file and no network."""
-    _refuse_to_overwrite(out, overwrite, inputs=("samples.csv", "environment.nc", "recipe.toml"))
+    refuse_to_overwrite(out, overwrite, inputs=("samples.csv", "environment.nc", "recipe.toml"))
     from aqqua_science.synthetic.demonstration import write_demonstration
 
     truth = write_demonstration(out, rng=seed)
-    result = _run(out / "recipe.toml", out=out, extra={"truth": truth})
-    _tell(result, out, as_json)
+    result = run_and_draw(out / "recipe.toml", out=out, extra={"truth": truth})
+    tell(result, out, as_json)
     if not as_json:
-        _say_what_next(out)
+        say_what_next(out)
 
 
 @app.command(name="map")
@@ -73,21 +85,21 @@ def map_(
 ):
     """Make the map, budget and report of a recipe."""
     if not recipe.is_file():
-        _stop(f"there is no recipe {recipe}. maps/README.md lists those that come along.", code=2)
+        stop(f"there is no recipe {recipe}. maps/README.md lists those that come along.", code=2)
     out = out or (recipe.parent if recipe.name == "recipe.toml" else Path(recipe.stem))
-    _refuse_to_overwrite(out, overwrite)
+    refuse_to_overwrite(out, overwrite)
     if resolution is not None and resolution <= 0:
-        _stop(f"--resolution {resolution:g} will not do: give degrees above 0, such as 2.", code=2)
+        stop(f"--resolution {resolution:g} will not do: give degrees above 0, such as 2.", code=2)
     choices = {
-        "months": _numbers(months, "--months", of=int, lower=1, upper=12),
-        "region": _numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
+        "months": numbers(months, "--months", of=int, lower=1, upper=12),
+        "region": numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
         "resolution": resolution,
     }
     if choices["region"] and not -90 <= choices["region"][2] < choices["region"][3] <= 90:
-        _stop(f"--region {region!r} will not do: give west,east,south,north with south below north.", code=2)
+        stop(f"--region {region!r} will not do: give west,east,south,north with south below north.", code=2)
     if data is not None and not data.is_dir():
-        _stop(f"--data {data} is not a folder. Pass the one that holds the recipe's files.", code=2)
-    _tell(_run(recipe, data=data, out=out, **choices), out, as_json)
+        stop(f"--data {data} is not a folder. Pass the one that holds the recipe's files.", code=2)
+    tell(run_and_draw(recipe, data=data, out=out, **choices), out, as_json)
 
 
 @app.command()
@@ -124,8 +136,8 @@ def ingest(
     if not path.exists():
         is_address = str(path).startswith(("http:", "https:"))
         remedy = " Fetch it first: sources.ecotaxa.download, sources.ifcb.download." if is_address else ""
-        _stop(f"there is no file or folder {path}.{remedy}", code=2)
-    defaults, columns = _pairs(default, "--default"), _pairs(column, "--column")
+        stop(f"there is no file or folder {path}.{remedy}", code=2)
+    defaults, columns = pairs(default, "--default"), pairs(column, "--column")
     from aqqua_science.images import ingest as ingest_
     from aqqua_science.images.columns import check_names
 
@@ -133,8 +145,8 @@ def ingest(
         check_names(defaults, option="--default")
         check_names(columns, option="--column")
     except ValueError as error:
-        _stop(error, code=2)
-    with _resumable(), _cluster(workers) as client:
+        stop(error, code=2)
+    with resumable(), local_cluster(workers) as client:
         store = ingest_(
             path,
             to,
@@ -152,7 +164,7 @@ def ingest(
     if as_json:
         print(json.dumps({k: source[k] for k in ("accepted", "rejected", "by_instrument")}, ensure_ascii=False))
     else:
-        _tell_ingest(source, store)
+        tell_ingest(source, store)
     if not source["accepted"]:
         raise SystemExit(1)
 
@@ -195,9 +207,9 @@ def export(
 ):
     """Write an EcoTaxa import bundle of a store's images, with predictions where they are given."""
     if to.exists() and not overwrite:
-        _stop(f"{to} exists already. Pass --overwrite to replace it, or another --to.", code=2)
+        stop(f"{to} exists already. Pass --overwrite to replace it, or another --to.", code=2)
     if objects is not None and not objects.is_file():
-        _stop(f"there is no file {objects}.", code=2)
+        stop(f"there is no file {objects}.", code=2)
     import pandas as pd
 
     from aqqua_science.images import open_store
@@ -224,7 +236,7 @@ def check(
 ):
     """Check a bundle by EcoTaxa's import rules, without EcoTaxa."""
     if not bundle.exists():
-        _stop(f"there is no file or folder {bundle}.", code=2)
+        stop(f"there is no file or folder {bundle}.", code=2)
     from aqqua_science.sources import ecotaxa
 
     faults = ecotaxa.validate(bundle)
@@ -239,6 +251,36 @@ def check(
         print(f"{len(rows)} fault{'s' * (len(rows) > 1)}" if rows else f"{bundle} can be imported into EcoTaxa.")
     if rows:
         raise SystemExit(1)
+
+
+@app.command()
+def pretrain(
+    store: Annotated[Path, typer.Argument(help="Folder of a store.")],
+    config: Annotated[Path, typer.Option(help='JSON file of settings, such as {"vit": "nano", "steps": 500}.')],
+    out: Annotated[Path, typer.Option(help="Folder of the run; one that was interrupted goes on.")],
+    draw: Annotated[Path | None, typer.Option(help="Parquet of a curation: which images to draw from.")] = None,
+    as_json: Json = False,
+):
+    """Pretrain an encoder on a store's images. Run again, it goes on where it stopped."""
+    for file in (config, draw):
+        if file is not None and not file.is_file():
+            stop(f"there is no file {file}.", code=2)
+    import time
+
+    from aqqua_science.optional import require
+
+    require("torch", for_="pretraining")
+    from aqqua_science.pretraining.training import pretrain as pretrain_
+
+    started = time.perf_counter()
+    with resumable():
+        try:
+            run = pretrain_(store, config, out=out, draw=draw)
+        except FloatingPointError as error:
+            stop(error, code=1)
+        except MemoryError as error:
+            stop(error, code=2)
+    tell_run(run, time.perf_counter() - started, as_json)
 
 
 @app.command()
@@ -266,130 +308,3 @@ def doctor(as_json: Json = False):
         if isinstance(value, dict):
             value = ", ".join(f"{k} {v or 'absent'}" for k, v in value.items())
         print(f"{key:14} {value}")
-
-
-def _run(recipe, *, out, extra=None, **choices):
-    """Run a recipe with its figure."""
-    from aqqua_science.habitat.production import run_recipe
-
-    def draw(*args, **kwargs):
-        from aqqua_science.plot import summary_map
-
-        return summary_map(*args, **kwargs)
-
-    result, _ = run_recipe(recipe, out=out, draw=draw, extra=extra, **choices)
-    return result
-
-
-def _tell(result, out, as_json):
-    """Print a result: one JSON document, or a few lines for people."""
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False))
-        return
-    from aqqua_science.habitat.report import estimate_text, global_row, number
-
-    row = global_row(result)
-    print(result["title"])
-    print(f"  estimate          {estimate_text(row)}")
-    if "truth" in result:
-        print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
-    if result["reference"]:
-        print(f"  published         {number(result['reference']['value'])} {result['reference']['units']}")
-    print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
-    for scheme in result["validation"]:
-        skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"
-        print(f"  skill, {scheme['scheme']:10} {skill}")
-    print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
-    if result["n_rejected"]:
-        share = result["n_rejected"] / (result["n_rejected"] + result["n_samples"])
-        print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
-    if result["interval"]["warning"]:
-        print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
-    print(f"  files             {out / 'report.md'}, map.png, field.nc, result.json")
-
-
-def _say_what_next(out):
-    print(
-        f"\nLook at {out / 'map.png'} and read {out / 'report.md'}. Then change a line of {out / 'recipe.toml'}\n"
-        f'(say, objective = "tweedie") and run: aqqua map {out / "recipe.toml"} --out {out}_2'
-    )
-
-
-def _pairs(texts, option):
-    """Read options of the form name=value."""
-    pairs = [text.partition("=") for text in texts or ()]
-    for name, equals, value in pairs:
-        if not (name and equals and value):
-            _stop(f"{option} {name + equals + value!r} will not do: give NAME=VALUE, such as depth=5.", code=2)
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-@contextlib.contextmanager
-def _resumable():
-    """An interruption loses nothing, and that is said."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _stop("interrupted; the same command goes on where it stopped.", code=130)
-
-
-@contextlib.contextmanager
-def _cluster(workers):
-    """A Dask cluster on this machine, or nothing for one worker."""
-    if workers == 1:
-        yield None
-        return
-    from aqqua_science.optional import require
-
-    distributed = require("distributed", for_="images")
-    with (
-        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
-def _tell_ingest(source, store):
-    """What an ingest took, what it refused and why, and what it cannot vouch for."""
-    print(f"{source['name']}: {source['format']} ({source['evidence']})")
-    print(f"  accepted          {source['accepted']:,}")
-    for instrument, n in source["by_instrument"].items():
-        print(f"    {instrument:15} {n:,}")
-    print(f"  rejected          {sum(source['rejected'].values()):,}")
-    examples = store.rejected.drop_duplicates("reason").set_index("reason")["particulars"].dropna()
-    for reason, n in sorted(source["rejected"].items(), key=lambda r: -r[1]):
-        print(f"    {n:<15,} {reason}{f', such as {examples[reason]}' if examples.get(reason) else ''}")
-    for column, n in source["supplied"].items():
-        print(f"  by default        {column} = {source['defaults'][column]} for {n:,} images")
-    if not source["use_for_maps"]:
-        print("  maps              the contributors' consent is not recorded: samples of this source stay out of maps")
-        print("                    (--use-for-maps records it)")
-    print(f"  store             {store.path}, {len(store):,} images")
-
-
-def _refuse_to_overwrite(out, overwrite, inputs=()):
-    if out.exists() and not out.is_dir():
-        _stop(f"{out} is a file, not a folder. Pass another --out.", code=2)
-    names = ("result.json", "field.nc", "map.png", "report.md", "matchup.csv", "rejected.csv", *inputs)
-    held = [name for name in names if (out / name).exists()]
-    if held and not overwrite:
-        _stop(f"{out} already holds {', '.join(held)}. Pass --overwrite to replace them, or another --out.", code=2)
-
-
-def _numbers(text, option, *, of, lower, upper, count=None):
-    """Read numbers separated by commas."""
-    if text is None:
-        return None
-    try:
-        values = [of(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or count not in (None, len(values)) or not all(lower <= v <= upper for v in values):
-        wanted = f"{count or 'one or more'} numbers from {lower} to {upper}, separated by commas"
-        _stop(f"{option} {text!r} will not do: give {wanted}.", code=2)
-    return values
-
-
-def _stop(message, *, code):
-    print(f"aqqua: {message}", file=sys.stderr)
-    raise SystemExit(code)

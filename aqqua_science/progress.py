@@ -25,7 +25,7 @@ def progress_bar(iterable, **settings):
     >>> list(progress_bar([1, 2]))
     [1, 2]
     """
-    return auto.tqdm(iterable, disable=not has_screen(), **settings)
+    return auto.tqdm(iterable, **({"disable": not has_screen()} | settings))
 
 
 def has_screen():

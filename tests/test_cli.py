@@ -119,7 +119,7 @@ def test_doctor_prints_one_json_document(aqqua):
 
 def test_help_lists_every_verb():
     text = subprocess.run([sys.executable, "-m", "aqqua_science", "--help"], capture_output=True, text=True, check=True)
-    assert {"demo", "map", "ingest", "export", "check", "doctor"} <= set(text.stdout.split())
+    assert {"demo", "map", "ingest", "export", "check", "pretrain", "doctor"} <= set(text.stdout.split())
 
 
 @pytest.fixture
@@ -211,3 +211,63 @@ def test_an_audit_counts_its_findings_and_leaves_a_page(aqqua, run_of_images, tm
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in page
     assert 'src="http' not in page
+
+
+SETTINGS = {"vit": "nano", "steps": 2, "tokens_per_batch": 512, "prototypes": 16, "max_tokens": 32}
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A store of drawn images, and a file of settings."""
+    from aqqua_science.images import ingest
+    from aqqua_science.synthetic import images
+
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
+    return ingest(images(24, rng=0, instruments=["UVP6"]), tmp_path / "drawn.aqqua")
+
+
+def test_pretrain_prints_one_json_document_and_done_again_the_same(aqqua, drawn, tmp_path):
+    arguments = ("pretrain", drawn.path, "--config", tmp_path / "config.json", "--out", tmp_path / "run")
+    code, out, _ = aqqua(*arguments, "--json")
+    found = json.loads(out)
+    assert (code, found["run"], found["steps"]) == (0, str(tmp_path / "run"), 2)
+    assert found["loss"] > 0
+    assert found["seconds"] > 0
+    assert json.dumps(found["evaluation"]["step"]) == "2"
+    code, out, _ = aqqua(*arguments)
+    assert code == 0
+    for words in ("COMPLETED", "2 of 2", f"{found['loss']:.3f}", str(tmp_path / "run" / "encoder")):
+        assert words in out
+
+
+def test_pretrain_tells_whose_fault_it_is(aqqua, drawn, tmp_path):
+    config, out = tmp_path / "config.json", tmp_path / "run"
+    code, _, err = aqqua("pretrain", drawn.path, "--config", tmp_path / "no.json", "--out", out)
+    assert (code, "no.json" in err) == (2, True)
+    code, _, err = aqqua("pretrain", tmp_path / "no.aqqua", "--config", config, "--out", out)
+    assert (code, "is no store" in err) == (2, True)
+    config.write_text(json.dumps(SETTINGS | {"stepps": 3}))
+    code, _, err = aqqua("pretrain", drawn.path, "--config", config, "--out", out)
+    assert (code, "Did you mean 'steps'" in err) == (1, True)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_pretrain_is_interrupted_and_goes_on(drawn, tmp_path):
+    import signal
+    import time
+
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS | {"steps": 60, "checkpoint_every": 2}))
+    command = [sys.executable, "-m", "aqqua_science", "pretrain", drawn.path, "--json"]
+    command += ["--config", tmp_path / "config.json", "--out", tmp_path / "run"]
+    hear = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background is deaf to it
+    stopped = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **hear)
+    while not list((tmp_path / "run").glob("checkpoints/step-*")):
+        assert stopped.poll() is None
+        time.sleep(0.1)
+    stopped.send_signal(signal.SIGINT)
+    _, err = stopped.communicate()
+    assert (stopped.returncode, "goes on where it stopped" in err) == (130, True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["steps"] == 60
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 60

@@ -155,7 +155,11 @@ def read_encoded(path, row):
         If the file is missing, damaged, or has no such row.
     """
     place = row % IMAGES_PER_VALUE
-    value = _reader(path).get(KEY.pack(row - place))
+    try:
+        value = _reader(path).get(KEY.pack(row - place))
+    except lmdb.Error as error:
+        msg = f"{path} is damaged: {error}. store.verify() tells which files are; copy the store again."
+        raise StoreError(msg) from error
     if value is None or len(value) < 4 or _OFFSET.unpack_from(value)[0] <= place:
         msg = f"{path} has no image {row}: it is damaged or not whole. store.verify() tells which files are."
         raise StoreError(msg)

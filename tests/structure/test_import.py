@@ -66,7 +66,7 @@ def test_the_vocabulary_needs_only_arrays_and_tables():
     assert loaded & HEAVY <= {"numpy", "pandas", "pyarrow"}, "pandas itself loads pyarrow for its strings"
 
 
-@pytest.mark.parametrize("verb", [[], ["demo"], ["map"]], ids=["aqqua", "demo", "map"])
+@pytest.mark.parametrize("verb", [[], ["demo"], ["map"], ["pretrain"]], ids=["aqqua", "demo", "map", "pretrain"])
 def test_help_is_light(verb):
     loaded = imported_by(HELP.format(arguments=["aqqua", *verb, "--help"]))
     assert "typer" in loaded

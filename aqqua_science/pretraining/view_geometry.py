@@ -1,0 +1,120 @@
+"""Windows of an image, turned, mirrored and resampled, without losing what a pixel measures."""
+
+import math
+
+import numpy as np
+
+BLUR = 1.3
+"""Reduced by more than this, pixels are averaged over areas before they are sampled."""
+
+_TINY = 1e-9
+
+
+def sample_window(pixels, background, *, centre, extent, shape, angle=0.0, flip=False):
+    """
+    Look at an image through a turned window.
+
+    Copies pixels where none must be interpolated: at multiples of 90 degrees and the image's own resolution.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of float32, shape (channel, height, width)
+    background : numpy.ndarray of float, shape (channel,)
+        Intensity of what lies outside of the image.
+    centre : (float, float)
+        Middle of the window, y and x in pixels of the image from its upper left corner.
+    extent : (float, float)
+        Height and width of the window in pixels of the image.
+    shape : (int, int)
+        Height and width of the view.
+    angle : float
+        Radians by which the image appears turned counter-clockwise.
+    flip : bool
+        Whether the turned view is then mirrored, left to right.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (channel, *shape)
+    """
+    quarters = round(angle / (math.pi / 2))
+    same = all(abs(a - b) < _TINY for a, b in zip(extent, shape, strict=True))
+    if same and abs(angle - quarters * math.pi / 2) < _TINY:
+        return _copy(pixels, background, centre=centre, shape=shape, quarters=quarters % 4, flip=flip)
+    return _interpolate(pixels, background, centre=centre, extent=extent, shape=shape, angle=angle, flip=flip)
+
+
+def background_of(pixels):
+    """
+    Find the intensity of the empty water: the median of each channel along the border.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of float32, shape (channel, height, width)
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (channel,)
+    """
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    return np.median(np.concatenate(sides, axis=1), axis=1).astype(np.float32)
+
+
+def _copy(pixels, background, *, centre, shape, quarters, flip):
+    """Pixels of a window at right angles as they are, on background where it leaves the image."""
+    height, width = shape[::-1] if quarters % 2 else shape
+    top, left = (math.floor(c - k / 2 + 0.5) for c, k in zip(centre, (height, width), strict=True))
+    rows, columns = (slice(max(0, a), max(0, a + k)) for a, k in ((top, height), (left, width)))
+    part = pixels[:, rows, columns]
+    if part.shape[1:] != (height, width):
+        whole = np.empty((len(pixels), height, width), np.float32)
+        whole[:] = background[:, None, None]
+        y, x = max(0, -top), max(0, -left)
+        whole[:, y : y + part.shape[1], x : x + part.shape[2]] = part
+        part = whole
+    part = np.rot90(part, quarters, axes=(1, 2))
+    return np.array(part[:, :, ::-1] if flip else part, order="C")
+
+
+def _interpolate(pixels, background, *, centre, extent, shape, angle, flip):
+    """Bilinear view of the part of an image that the window needs, first averaged where it is much reduced."""
+    steps = _steps(extent, shape, angle=angle, flip=flip)
+    axes = [
+        _axis(step, c, size=size, shape=shape) for step, c, size in zip(steps, centre, pixels.shape[1:], strict=True)
+    ]
+    (rows, height, down), (columns, width, right) = axes
+    out = np.empty((len(pixels), *shape), np.float32)
+    for plane, level, view in zip(pixels[:, rows, columns], background.tolist(), out, strict=True):
+        view[:] = _transform(plane, (width, height), (*right, *down), shape=shape, level=level)
+    return out
+
+
+def _steps(extent, shape, *, angle, flip):
+    """By how much y, and x, of the image change with a step along y, and along x, of the view."""
+    cos, sin, mirror = math.cos(angle), math.sin(angle), -1 if flip else 1
+    y, x = extent[0] / shape[0], mirror * extent[1] / shape[1]
+    return (cos * y, sin * x), (-sin * y, cos * x)
+
+
+def _axis(step, centre, *, size, shape):
+    """Of an axis of the image: the part that is needed, its pixels once reduced, and Pillow's three coefficients."""
+    footprint = math.hypot(*step)
+    reach = (abs(step[0]) * shape[0] + abs(step[1]) * shape[1]) / 2 + 2 * footprint + 1
+    start = min(max(math.floor(centre - reach), 0), size - 1)
+    stop = min(max(math.ceil(centre + reach), start + 1), size)
+    n = stop - start
+    kept = max(1, round(n / footprint)) if footprint > BLUR else n
+    y, x = (s * kept / n for s in step)
+    origin = (centre - start) * kept / n - (y * shape[0] + x * shape[1]) / 2
+    return slice(start, stop), kept, (x, y, origin)
+
+
+def _transform(plane, size, coefficients, *, shape, level):
+    """One channel, reduced to a size by averages and then seen through an affine map."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(plane))
+    if picture.size != size:
+        # Hamming weights are nearly those of areas, but keep their balance where pixels are cut.
+        picture = picture.resize(size, Image.Resampling.HAMMING, reducing_gap=2)
+    bilinear = Image.Resampling.BILINEAR
+    return picture.transform(shape[::-1], Image.Transform.AFFINE, coefficients, bilinear, fillcolor=level)

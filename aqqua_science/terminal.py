@@ -1,0 +1,147 @@
+"""What the `aqqua` command says and asks: results for people, options checked, one way to stop."""
+
+import contextlib
+import json
+import sys
+
+
+def run_and_draw(recipe, *, out, extra=None, **choices):
+    """Run a recipe with its figure."""
+    from aqqua_science.habitat.production import run_recipe
+
+    def draw(*args, **kwargs):
+        from aqqua_science.plot import summary_map
+
+        return summary_map(*args, **kwargs)
+
+    result, _ = run_recipe(recipe, out=out, draw=draw, extra=extra, **choices)
+    return result
+
+
+def tell(result, out, as_json):
+    """Print a result: one JSON document, or a few lines for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    from aqqua_science.habitat.report import estimate_text, global_row, number
+
+    row = global_row(result)
+    print(result["title"])
+    print(f"  estimate          {estimate_text(row)}")
+    if "truth" in result:
+        print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
+    if result["reference"]:
+        print(f"  published         {number(result['reference']['value'])} {result['reference']['units']}")
+    print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
+    for scheme in result["validation"]:
+        skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"
+        print(f"  skill, {scheme['scheme']:10} {skill}")
+    print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
+    if result["n_rejected"]:
+        share = result["n_rejected"] / (result["n_rejected"] + result["n_samples"])
+        print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
+    if result["interval"]["warning"]:
+        print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
+    print(f"  files             {out / 'report.md'}, map.png, field.nc, result.json")
+
+
+def say_what_next(out):
+    print(
+        f"\nLook at {out / 'map.png'} and read {out / 'report.md'}. Then change a line of {out / 'recipe.toml'}\n"
+        f'(say, objective = "tweedie") and run: aqqua map {out / "recipe.toml"} --out {out}_2'
+    )
+
+
+def pairs(texts, option):
+    """Read options of the form name=value."""
+    pairs = [text.partition("=") for text in texts or ()]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            stop(f"{option} {name + equals + value!r} will not do: give NAME=VALUE, such as depth=5.", code=2)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@contextlib.contextmanager
+def resumable():
+    """An interruption loses nothing, and that is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop("interrupted; the same command goes on where it stopped.", code=130)
+
+
+@contextlib.contextmanager
+def local_cluster(workers):
+    """A Dask cluster on this machine, or nothing for one worker."""
+    if workers == 1:
+        yield None
+        return
+    from aqqua_science.optional import require
+
+    distributed = require("distributed", for_="images")
+    with (
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def tell_ingest(source, store):
+    """What an ingest took, what it refused and why, and what it cannot vouch for."""
+    print(f"{source['name']}: {source['format']} ({source['evidence']})")
+    print(f"  accepted          {source['accepted']:,}")
+    for instrument, n in source["by_instrument"].items():
+        print(f"    {instrument:15} {n:,}")
+    print(f"  rejected          {sum(source['rejected'].values()):,}")
+    examples = store.rejected.drop_duplicates("reason").set_index("reason")["particulars"].dropna()
+    for reason, n in sorted(source["rejected"].items(), key=lambda r: -r[1]):
+        print(f"    {n:<15,} {reason}{f', such as {examples[reason]}' if examples.get(reason) else ''}")
+    for column, n in source["supplied"].items():
+        print(f"  by default        {column} = {source['defaults'][column]} for {n:,} images")
+    if not source["use_for_maps"]:
+        print("  maps              the contributors' consent is not recorded: samples of this source stay out of maps")
+        print("                    (--use-for-maps records it)")
+    print(f"  store             {store.path}, {len(store):,} images")
+
+
+def tell_run(run, seconds, as_json):
+    """What a pretraining came to."""
+    last = run.log.iloc[-1]
+    evaluations = run.evaluations
+    if as_json:
+        from aqqua_science.files import plain
+
+        found = {"run": str(run.path), "steps": int(last["step"]), "loss": float(last["loss"]), "seconds": seconds}
+        found["evaluation"] = evaluations.to_dict("records")[-1] if len(evaluations) else {}
+        print(json.dumps(plain(found), ensure_ascii=False))
+        return
+    for name, value in {"run": run.path, **run.summary, "encoder": run.encoder, "took": f"{seconds:,.0f} s"}.items():
+        print(f"{name.replace('_', ' '):18} {value}")
+
+
+def refuse_to_overwrite(out, overwrite, inputs=()):
+    if out.exists() and not out.is_dir():
+        stop(f"{out} is a file, not a folder. Pass another --out.", code=2)
+    names = ("result.json", "field.nc", "map.png", "report.md", "matchup.csv", "rejected.csv", *inputs)
+    held = [name for name in names if (out / name).exists()]
+    if held and not overwrite:
+        stop(f"{out} already holds {', '.join(held)}. Pass --overwrite to replace them, or another --out.", code=2)
+
+
+def numbers(text, option, *, of, lower, upper, count=None):
+    """Read numbers separated by commas."""
+    if text is None:
+        return None
+    try:
+        values = [of(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or count not in (None, len(values)) or not all(lower <= v <= upper for v in values):
+        wanted = f"{count or 'one or more'} numbers from {lower} to {upper}, separated by commas"
+        stop(f"{option} {text!r} will not do: give {wanted}.", code=2)
+    return values
+
+
+def stop(message, *, code):
+    print(f"aqqua: {message}", file=sys.stderr)
+    raise SystemExit(code)

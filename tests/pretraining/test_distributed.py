@@ -1,0 +1,81 @@
+"""Two processes learn what one learns from the same batches."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from aqqua_science.pretraining import PretrainConfig, load, pretrain
+from aqqua_science.pretraining.runs import Run, write_config
+
+TOLD = {
+    "vit": "nano", "patch_size": 14, "steps": 20, "tokens_per_batch": 640, "prototypes": 16, "registers": 1,
+    "checkpoint_every": 10, "precision": "float64", "views": {"n_local": 2}, "mask_probability": 0.5,
+    "guides": {"instrument": {"kind": "adversarial"}, "esd_um": {"kind": "auxiliary"}},
+}  # fmt: skip
+
+
+def torchrun(store, out, **settings):
+    """A run in two gloo processes, as a node starts it."""
+    config = write_config(out, store=store.path, config=PretrainConfig(**(TOLD | settings)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "aqqua_science.pretraining", str(config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return Run(out)
+
+
+@pytest.fixture(scope="module")
+def alone(drawn, tmp_path_factory):
+    return pretrain(drawn, TOLD, out=tmp_path_factory.mktemp("runs") / "alone")
+
+
+def assert_close(run, other, *, tolerance):
+    for name in ("loss", "dino", "ibot", "koleo", "guide_instrument", "guide_esd_um", "gradient_norm"):
+        np.testing.assert_allclose(run.log[name], other.log[name], rtol=0, atol=tolerance, err_msg=name)
+    for name, tensor in load(run.path).state_dict().items():
+        torch.testing.assert_close(tensor, load(other.path).state_dict()[name], atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_equal_one_with_the_double_batch(drawn, alone, tmp_path, strategy):
+    together = torchrun(drawn, tmp_path / "run", strategy=strategy)
+    assert len(together.log) == 20
+    assert together.log["images"].tolist() == alone.log["images"].tolist()
+    assert_close(together, alone, tolerance=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_run_of_two_goes_on_alone_and_the_other_way_round(drawn, alone, tmp_path, strategy):
+    out = tmp_path / "run"
+    torchrun(drawn, out, strategy=strategy)
+    for name in ("step-00000020",):
+        folder = out / "checkpoints" / name
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+    assert json.loads((out / "checkpoints" / "step-00000010" / "state.json").read_text())["step"] == 10
+    assert_close(pretrain(drawn, TOLD, out=out), alone, tolerance=1e-6)
+    assert_close(torchrun(drawn, tmp_path / "other", strategy=strategy), alone, tolerance=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_with_half_precision_and_pieces(drawn, tmp_path):
+    run = torchrun(
+        drawn,
+        tmp_path / "run",
+        steps=3,
+        tokens_per_batch=2_048,
+        precision="bfloat16",
+        accumulate=2,
+        strategy="fsdp",
+        guides={},
+    )
+    assert np.isfinite(run.log["loss"]).all()
