@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-SPEED = ("matchup", "boosting", "prediction", "extrapolation", "storage")
+SPEED = ("matchup", "boosting", "prediction", "extrapolation", "storage", "curation", "pretraining")
 
 
 def main():

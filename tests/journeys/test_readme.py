@@ -28,7 +28,7 @@ def test_the_notebook_cell_runs(tmp_path, monkeypatch):
         ocean[names].to_netcdf(tmp_path / folder / "grid.nc")
     samples = sample_ocean(ocean, n_samples=200, rng=0).rename(columns={"biomass_mg_m3": "carbon_mg_m3"})
     monkeypatch.chdir(tmp_path)
-    cell = blocks_of("python")[1]
+    cell = blocks_of("python")[2]
     names = {"samples": samples.drop(columns=["time", "depth"])}
     exec(cell.replace("n_members=100, n_trees=200", "n_members=3, n_trees=20"), names)
     assert names["scores"]["scheme"].tolist() == ["random", "blocks"]
@@ -52,6 +52,17 @@ def test_the_store_cell_runs(tmp_path, monkeypatch):
         assert np.array_equal(store[where[facts["object_id"]]], drawn[row])
     assert len(open_store("deep.aqqua")) == len(names["deep"]) > 0
     assert ecotaxa.validate("for_validation.zip").empty
+
+
+@pytest.mark.slow
+def test_the_encoder_cell_runs(tmp_path, monkeypatch):
+    """On drawn pictures; only the number of steps and the size of a batch are lowered."""
+    monkeypatch.chdir(tmp_path)
+    cell = blocks_of("python")[1].replace("steps=2_000", "steps=2, tokens_per_batch=640")
+    names = {"store": ingest(images(30, rng=0, instruments=["UVP6"]), "drawn")}
+    exec(cell, names)
+    assert names["numbers"].shape == (30, 192)
+    assert Path("nano.onnx").stat().st_size < 8e6
 
 
 def test_the_recipe_is_a_recipe():
