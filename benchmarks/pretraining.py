@@ -239,7 +239,7 @@ def _whole_step(share, batch, config):
     _same([ours[name] for name in theirs], list(theirs.values()), "losses")
     seconds = _best({"ours": lambda: trainer.step(share), "peer": lambda: plain.step(views, masks, share.number)})
     n = batch.n_images
-    note = f"{_rates(n, seconds['ours'], seconds['peer'])}; losses and gradient agree to 1e-4 in single precision"
+    note = f"{_rates(n, seconds['ours'], seconds['peer'])}; losses and the gradient's norm agree to 1e-4 in float32"
     peer = "one view at a time, losses by loops"
     return _row("training step: DINO, iBOT, KoLeo, AdamW, teacher", seconds["ours"], peer, seconds["peer"], note)
 
