@@ -18,6 +18,8 @@ class Patches(NamedTuple):
         Intensities, 0 where nothing was seen.
     seen : numpy.ndarray of bool, shape (token, patch_size ** 2)
         False where a patch reaches over the edge of the image.
+    background : numpy.ndarray of float32, shape (token,)
+        Intensity around the object, of the patch's channel.
     position_um : numpy.ndarray of float32, shape (token, 2)
         Centre of the patch, y and x from the centre of the image.
     channel : numpy.ndarray of int64, shape (token,)
@@ -29,6 +31,7 @@ class Patches(NamedTuple):
 
     values: np.ndarray
     seen: np.ndarray
+    background: np.ndarray
     position_um: np.ndarray
     channel: np.ndarray
     grid: tuple
@@ -63,11 +66,28 @@ def cut(pixels, *, pixel_size_um, patch_size, channels=None):
     return Patches(
         values=np.concatenate([_squares(plane, patch_size) for plane in whole]),
         seen=np.tile(_squares(seen, patch_size), (n, 1)),
+        background=np.repeat(background_levels(pixels), rows * columns),
         position_um=np.tile(places * pixel_size_um, (n, 1)).astype(np.float32),
         channel=np.repeat(kinds, rows * columns).astype(np.int64),
         grid=(rows, columns),
         pixel_size_um=float(pixel_size_um),
     )
+
+
+def background_levels(pixels):
+    """
+    Find the intensity of the empty water: the median of each channel along the border.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of float32, shape (channel, height, width)
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (channel,)
+    """
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    return np.median(np.concatenate(sides, axis=1), axis=1).astype(np.float32)
 
 
 def _squares(plane, side):
@@ -223,8 +243,8 @@ def pad_patches(images):
     Returns
     -------
     dict of numpy.ndarray
-        `values`, `seen`, `position_um` and `channel` with leading axes (image, token), `pixel_size_um` (image,), and
-        `keep` (image, token), which is False at padding.
+        `values`, `seen`, `background`, `position_um` and `channel` with leading axes (image, token), `pixel_size_um`
+        (image,), and `keep` (image, token), which is False at padding.
 
     Raises
     ------
@@ -236,7 +256,7 @@ def pad_patches(images):
         raise ValueError(msg)
     shape = (len(images), max(len(p.values) for p in images))
     padded = {"keep": np.zeros(shape, bool), "pixel_size_um": np.array([p.pixel_size_um for p in images], np.float32)}
-    for name in ("values", "seen", "position_um", "channel"):
+    for name in ("values", "seen", "background", "position_um", "channel"):
         first = getattr(images[0], name)
         padded[name] = np.zeros((*shape, *first.shape[1:]), first.dtype)
         for row, patches in zip(padded[name], images, strict=True):

@@ -116,8 +116,8 @@ class PretrainConfig(_Part):
     clip: float = Field(default=3.0, gt=0)
 
     prototypes: int = Field(default=2_048, ge=8, strict=True)
-    student_temperature: float = Field(default=0.1, gt=0)
-    teacher_temperature: tuple[float, float] = (0.04, 0.07)
+    student_temperature: float = Field(default=0.06, gt=0)
+    teacher_temperature: tuple[float, float] = (0.02, 0.03)
     dino_weight: float = Field(default=1.0, ge=0)
     ibot_weight: float = Field(default=1.0, ge=0)
     koleo_weight: float = Field(default=0.1, ge=0)

@@ -89,6 +89,8 @@ def convert(checkpoint, *, vit=None, patch_size=14, registers=None):
     network.to(torch.promote_types(weights["cls_token"].dtype, torch.float32)).requires_grad_(False)
     kernel = _resized(weights["patch_embed.proj.weight"], patch_size)
     network.patch.weight[:], network.patch.bias[:] = _grey(kernel, weights["patch_embed.proj.bias"])
+    # Ours sees what stands out from the background, and the background for itself: together, the whole.
+    network.level.weight[:, 0] = network.patch.weight.sum(1)
     network.register[: len(found)] = found[:n_registers]
     network.mask[:] = weights.get("mask_token", torch.zeros(1)).flatten()
     about = _place(network, weights)

@@ -16,7 +16,7 @@ from aqqua_science.optional import require
 from aqqua_science.pretraining.packing import Packed
 
 PRECISIONS = ("float32", "float16", "int8")
-INPUTS = ("values", "seen", "position_um", "channel", "pixel_size_um", "keep")
+INPUTS = ("values", "seen", "background", "position_um", "channel", "pixel_size_um", "keep")
 OUTPUTS = ("embedding", "patch_tokens")
 OPSET = 17
 """The first with a layer normalisation of its own."""
@@ -31,9 +31,10 @@ def export(encoder, path, *, precision="float32", patches=None):
     Write an encoder as one ONNX file, and measure what the file answers.
 
     The file takes what `aqqua_science.images.patches.pad_patches` makes, any number of images and tokens: `values` and
-    `seen` (image, token, patch_size ** 2), `position_um` (image, token, 2), `channel` (image, token), `pixel_size_um`
-    (image,) and `keep` (image, token). It gives `embedding` (image, feature), the class token, and `patch_tokens`
-    (image, token, feature). Its metadata hold `settings` and `about` of the encoder as JSON, and `precision`.
+    `seen` (image, token, patch_size ** 2), `background` (image, token), `position_um` (image, token, 2), `channel`
+    (image, token), `pixel_size_um` (image,) and `keep` (image, token). It gives `embedding` (image, feature), the class
+    token, and `patch_tokens` (image, token, feature). Its metadata hold `settings` and `about` of the encoder as JSON,
+    and `precision`.
 
     Parameters
     ----------

@@ -9,13 +9,13 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from aqqua_science.images import open_store
 from aqqua_science.images.measurements import measure
-from aqqua_science.images.patches import cut, intensities
+from aqqua_science.images.patches import background_levels, cut, intensities
 from aqqua_science.images.sizes import esd_um
 from aqqua_science.pretraining.masking import block_mask
 from aqqua_science.pretraining.ordering import hashed, uniforms
 from aqqua_science.pretraining.packing import Packed, pack
 from aqqua_science.pretraining.planning import Plan, deal
-from aqqua_science.pretraining.views import N_LARGE, background_of, render
+from aqqua_science.pretraining.views import N_LARGE, render
 
 FACTS = ["height", "width", "channels", "pixel_size_um", "bit_depth"]
 """What the plan must know of an image."""
@@ -243,7 +243,7 @@ def _sorted_pack(views):
 
 def _views(pixels, layout, image, config, key):
     """All views of an image, cut into patches."""
-    background = background_of(pixels)
+    background = background_levels(pixels)
     found = []
     for view in range(layout.tokens.shape[1]):
         seed = int(hashed(key, view, NOISE_KEY))

@@ -18,8 +18,8 @@ def count_parameters(config):
     Count what is learnt: the Vision Transformer, and the heads that the losses need (guides, which are small, apart).
 
     With width D, depth L, patch side p, r registers, B position bands and hidden width H = min(2048, 4 D), the
-    transformer has L (12 D^2 + 15 D) in its blocks and (2 p^2 + 4 B + 8 channels + r + 6) D outside, 10 D more with a
-    token for the pixel size; a head has (D + 1) H + (H + 1) H + 256 (H + 1) and 256 for each prototype.
+    transformer has L (12 D^2 + 15 D) in its blocks and (2 p^2 + 4 B + 8 channels + r + 7) D outside, 10 D more with a
+    token for the pixel size; a head has (D + 1) H + (H + 1) H + 64 (H + 1) and 64 for each prototype.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def count_parameters(config):
         ``vit`` and ``heads``.
     """
     width, depth, _ = SIZES[config.vit]
-    outside = 2 * config.patch_size**2 + 4 * BANDS + CHANNELS + config.registers + 5
+    outside = 2 * config.patch_size**2 + 4 * BANDS + CHANNELS + config.registers + 6
     outside += (2 * len(SCALE_PERIODS) + 2) * config.pixel_size_token
     hidden = min(WIDEST, 4 * width)
     head = (width + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * BOTTLENECK + BOTTLENECK * config.prototypes

@@ -15,6 +15,8 @@ class Packed(NamedTuple):
     values : torch.Tensor of float32, shape (token, patch_size ** 2)
         Intensities 0..1, 0 where nothing was seen.
     seen : torch.Tensor of bool, shape (token, patch_size ** 2)
+    background : torch.Tensor of float32, shape (token,)
+        Intensity around the object, of the patch's channel.
     position_um : torch.Tensor of float32, shape (token, 2)
         Centre of the patch, y and x from the centre of its image.
     channel : torch.Tensor of int64, shape (token,)
@@ -25,6 +27,7 @@ class Packed(NamedTuple):
 
     values: torch.Tensor
     seen: torch.Tensor
+    background: torch.Tensor
     position_um: torch.Tensor
     channel: torch.Tensor
     pixel_size_um: torch.Tensor
@@ -51,7 +54,7 @@ def pack(images):
     -------
     Packed
     """
-    columns = [[getattr(p, name) for p in images] for name in ("values", "seen", "position_um", "channel")]
+    columns = [[getattr(p, name) for p in images] for name in Packed._fields[:5]]
     return Packed(
         *(torch.from_numpy(np.concatenate(parts)) for parts in columns),
         pixel_size_um=torch.tensor([p.pixel_size_um for p in images], dtype=torch.float32),

@@ -43,22 +43,6 @@ def sample_window(pixels, background, *, centre, extent, shape, angle=0.0, flip=
     return _interpolate(pixels, background, centre=centre, extent=extent, shape=shape, angle=angle, flip=flip)
 
 
-def background_of(pixels):
-    """
-    Find the intensity of the empty water: the median of each channel along the border.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray of float32, shape (channel, height, width)
-
-    Returns
-    -------
-    numpy.ndarray of float32, shape (channel,)
-    """
-    sides = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
-    return np.median(np.concatenate(sides, axis=1), axis=1).astype(np.float32)
-
-
 def _copy(pixels, background, *, centre, shape, quarters, flip):
     """Pixels of a window at right angles as they are, on background where it leaves the image."""
     height, width = shape[::-1] if quarters % 2 else shape

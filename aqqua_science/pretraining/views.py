@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aqqua_science.images.patches import CHANNELS, channel_kinds, grid_of, shrink, shrink_factor
+from aqqua_science.images.patches import CHANNELS, background_levels, channel_kinds, grid_of, shrink, shrink_factor
 from aqqua_science.pretraining.config import LOCAL_SHARE
-from aqqua_science.pretraining.view_geometry import background_of, sample_window
+from aqqua_science.pretraining.view_geometry import sample_window
 
 N_LARGE = 2
 """Views of an image that show much of it; the others show small parts."""
@@ -126,7 +126,7 @@ def render(pixels, layout, at, *, views, seed, background=None):
     seed : int
         For the noise of single pixels.
     background : numpy.ndarray of float32, shape (channel,), optional
-        Of the image, by `background_of` if not given.
+        Of the image, by `background_levels` if not given.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def render(pixels, layout, at, *, views, seed, background=None):
         Kind of each channel.
     """
     at = tuple(at)
-    level = background_of(pixels) if background is None else np.asarray(background)
+    level = background_levels(pixels) if background is None else np.asarray(background)
     chosen = np.flatnonzero(layout.channels[at])
     kinds = channel_kinds(len(pixels))[chosen]
     if len(chosen) < len(pixels):

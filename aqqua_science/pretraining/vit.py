@@ -77,6 +77,7 @@ class ViT(nn.Module):
         self.checkpoint_activations = checkpoint_activations
         self.patch = nn.Linear(patch_size**2, width)
         self.unseen = nn.Linear(patch_size**2, width, bias=False)
+        self.level = nn.Linear(1, width, bias=False)
         self.channel = nn.Embedding(CHANNELS, width)
         self.position = nn.Linear(4 * BANDS, width, bias=False)
         self.pixel_size = nn.Linear(2 * len(SCALE_PERIODS) + 1, width) if pixel_size_token else None
@@ -119,7 +120,7 @@ class ViT(nn.Module):
         Encoded
         """
         pitch = torch.repeat_interleave(packed.pixel_size_um, packed.lengths)
-        patches = self._embed(packed.values, packed.seen, packed.position_um, packed.channel, pitch, mask)
+        patches = self._embed(packed, pitch, mask)
         special = self._special(packed.pixel_size_um)
         lengths = packed.lengths + self.n_special
         edges = boundaries(lengths)
@@ -142,7 +143,7 @@ class ViT(nn.Module):
         Parameters
         ----------
         packed : Packed
-            Its first four tensors have shape (image, token, ...); `lengths` is not used.
+            Its first five tensors have shape (image, token, ...); `lengths` is not used.
         keep : torch.Tensor of bool, shape (image, token)
             False for padding.
 
@@ -152,16 +153,18 @@ class ViT(nn.Module):
             `patches` has shape (image, token, feature); what stands at padding has no meaning.
         """
         pitch = packed.pixel_size_um[:, None].expand(packed.channel.shape)
-        patches = self._embed(packed.values, packed.seen, packed.position_um, packed.channel, pitch, None)
+        patches = self._embed(packed, pitch, None)
         special = self._special(packed.pixel_size_um)
         keep = torch.cat([keep.new_ones(special.shape[:2]), keep], dim=1)
         x = self._transform(torch.cat([special, patches], dim=1), partial(masked, keep=keep))
         return Encoded(x[:, 0], x[:, self.n_special :])
 
-    def _embed(self, values, seen, position_um, channel, pixel_size_um, mask):
-        """Patch tokens: what is seen, of which channel, where."""
-        seen = seen.to(values.dtype)
-        x = self.patch((values - GREY_MEAN) / GREY_SPREAD * seen) + self.unseen(1 - seen)
+    def _embed(self, packed, pixel_size_um, mask):
+        """Patch tokens: what stands out from the background, how bright that is, of which channel, where."""
+        values, seen, background, position_um, channel = packed[:5]
+        seen, background = seen.to(values.dtype), background.unsqueeze(-1)
+        x = self.patch((values - background) / GREY_SPREAD * seen) + self.unseen(1 - seen)
+        x = x + self.level((background - GREY_MEAN) / GREY_SPREAD)
         if mask is not None:
             x = torch.where(mask.unsqueeze(-1), self.mask.to(x.dtype), x)
         pitch = pixel_size_um.unsqueeze(-1) * self.settings["patch_size"]

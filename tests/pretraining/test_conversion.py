@@ -181,7 +181,7 @@ def test_positions_between_those_learned_are_smooth():
         torch.float64
     )
     with torch.inference_mode():
-        seen = network._embed(*black[:4], black.pixel_size_um.expand(28**2), None)[:, 0]
+        seen = network._embed(black, black.pixel_size_um.expand(28**2), None)[:, 0]
     halves = np.arange(28) - 13.5
     expected = np.add.outer(np.sin(halves / 6), np.cos(halves / 9)).ravel()
     np.testing.assert_allclose(seen - seen.mean(), expected - expected.mean(), atol=0.02)

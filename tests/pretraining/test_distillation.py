@@ -115,9 +115,7 @@ def test_the_first_loss_is_that_of_single_images(store, tmp_path):
     cls, patches = [], []
     for size, end, pixel_size in zip(packed.lengths.tolist(), ends.tolist(), packed.pixel_size_um, strict=True):
         one = packed._replace(lengths=torch.tensor([size]), pixel_size_um=pixel_size[None])
-        one = one._replace(
-            **{n: getattr(one, n)[end - size : end] for n in ("values", "seen", "position_um", "channel")}
-        )
+        one = one._replace(**{n: getattr(one, n)[end - size : end] for n in packed._fields[:5]})
         with torch.inference_mode():
             found, wanted = pupil(one), teacher(one)
         pairs = zip(torch.cat(found).double().numpy(), torch.cat(wanted).double().numpy(), strict=True)

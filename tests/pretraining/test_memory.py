@@ -39,6 +39,7 @@ def packed(lengths, patch_size, rng):
     return Packed(
         values=torch.from_numpy(rng.random((n, patch_size**2), np.float32)),
         seen=torch.ones(n, patch_size**2, dtype=torch.bool),
+        background=torch.full((n,), 0.9),
         position_um=torch.from_numpy(rng.normal(0, 500, (n, 2)).astype(np.float32)),
         channel=torch.zeros(n, dtype=torch.int64),
         pixel_size_um=torch.full((len(lengths),), 50.0),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aqqua_science.images import patches
 from aqqua_science.pretraining.config import LOCAL_SHARE, Views
-from aqqua_science.pretraining.view_geometry import background_of, sample_window
+from aqqua_science.pretraining.view_geometry import sample_window
 from aqqua_science.pretraining.views import N_DRAWS, lay_out, render, whole_view
 
 PATCH = 14
@@ -381,7 +381,7 @@ def test_the_background_is_the_median_of_the_border():
     pixels[0], pixels[1] = 0.8, 0.3
     pixels[:, 2:10, 2:10] = 0
     pixels[:, 0, :4] = 1
-    assert background_of(pixels) == pytest.approx([0.8, 0.3])
+    assert patches.background_levels(pixels) == pytest.approx([0.8, 0.3])
 
 
 def test_the_background_surrounds_a_turned_image():

@@ -44,7 +44,7 @@ def padded(packed):
         return torch.stack([torch.cat([p, p.new_ones(longest - len(p), *p.shape[1:])]) for p in parts])
 
     keep = torch.arange(longest) < packed.lengths[:, None]
-    return Packed(*map(rows, packed[:4]), packed.pixel_size_um, packed.lengths), keep
+    return Packed(*map(rows, packed[:5]), packed.pixel_size_um, packed.lengths), keep
 
 
 @torch.no_grad()
