@@ -110,7 +110,8 @@ def _loop(trainer, store, table, *, out, state, monitor):
             monitor.step(done, share, losses, config=config, seconds=now - started)
             started = now
             bar.update()
-            bar.set_postfix(loss=f"{losses['loss']:.3f}", refresh=False)
+            occupancy = share.n_tokens / config.tokens_per_batch
+            bar.set_postfix(loss=f"{losses['loss']:.3f}", occupancy=f"{occupancy:.1%}", refresh=False)
             ends = done == config.steps
             if ends or (config.evaluate_every and done % config.evaluate_every == 0):
                 _evaluate(trainer, store, table, done, monitor)

@@ -100,6 +100,7 @@ def test_a_finished_run_is_left_alone(drawn, undisturbed):
     assert (undisturbed.path / "log.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_pieces_of_a_batch_learn_the_same(drawn, tmp_path):
     """KoLeo looks for neighbours within a piece; without it, pieces add up to the whole."""
     told = SMALL | {"precision": "float64", "koleo_weight": 0, "steps": 4}
@@ -107,6 +108,7 @@ def test_pieces_of_a_batch_learn_the_same(drawn, tmp_path):
     np.testing.assert_allclose(runs[0].log["loss"], runs[1].log["loss"], rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -132,6 +134,7 @@ def test_every_setting_trains_stops_and_goes_on(drawn, undisturbed, tmp_path, se
         assert not np.allclose(whole.log["loss"].iloc[:3], undisturbed.log["loss"].iloc[:3], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_run_learns_to_tell_views_of_an_image(drawn, tmp_path):
     told = SMALL | {"steps": 40, "checkpoint_every": 40, "learning_rate": 2e-3, "koleo_weight": 0.05}
     log = pretrain(drawn, told, out=tmp_path / "run").log

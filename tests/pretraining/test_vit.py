@@ -167,6 +167,18 @@ def test_what_lies_beyond_the_edge_has_no_influence():
 
 
 @torch.no_grad()
+def test_brighter_water_is_seen_but_changes_no_animal():
+    """Without the token of the level, an image and a brighter one are the same; with it they are not."""
+    pixels = np.random.default_rng(0).uniform(0.1, 0.5, (2, 30, 44)).astype(np.float32)
+    brighter = pixels + np.array([0.3, 0.1], np.float32)[:, None, None]
+    packs = [pack([cut(p, pixel_size_um=10, patch_size=14)]) for p in (pixels, brighter)]
+    vit = small_vit()
+    assert not torch.allclose(*(vit(p).cls for p in packs), atol=1e-3)
+    torch.nn.init.zeros_(vit.level.weight)
+    assert_close(*(vit(p).cls for p in packs), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_channels_are_told_apart_and_grey_costs_one():
     vit, pixels = small_vit(), np.random.default_rng(0).random((1, 28, 28), dtype=np.float32)
     grey, red = (cut(pixels, pixel_size_um=1, patch_size=14, channels=[kind]) for kind in (0, 1))
