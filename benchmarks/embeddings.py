@@ -16,7 +16,7 @@ import torch
 
 from aqqua_science.images import ingest, open_store
 from aqqua_science.images.measurements import measure_all
-from aqqua_science.images.patches import average_area, cut, intensities
+from aqqua_science.images.patches import average_area, cut, intensities, shrink
 from aqqua_science.images.sizes import esd_um
 from aqqua_science.pretraining import PretrainConfig, embeddings, load, pretrain, probes
 from aqqua_science.pretraining.packing import pack
@@ -297,8 +297,11 @@ def _resampled(image, factor):
 
 @torch.inference_mode()
 def _embed(vit, images, sizes):
-    patch_size = vit.settings["patch_size"]
-    patches = [cut(i, pixel_size_um=s, patch_size=patch_size) for i, s in zip(images, sizes, strict=True)]
+    patch_size, patches = vit.settings["patch_size"], []
+    for image, size in zip(images, sizes, strict=True):
+        told = {"patch_size": patch_size, "max_tokens": vit.about["max_tokens"]}
+        view, seen_size = shrink(image, pixel_size_um=size, **told)
+        patches.append(cut(view, pixel_size_um=seen_size, patch_size=patch_size))
     return np.concatenate([vit(pack(patches[k : k + 64])).cls.numpy() for k in range(0, len(patches), 64)])
 
 

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "config": ["PretrainConfig"],
         "conversion": ["convert"],
-        "curation": ["curate"],
+        "curation": ["assign", "curate"],
         "distillation": ["distil"],
         "encoders": ["embeddings", "load"],
         "exporting": ["export"],

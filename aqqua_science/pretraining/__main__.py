@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from aqqua_science.images.shards import StoreError
 from aqqua_science.pretraining.runs import CONFIG, Run
 
 
@@ -14,9 +13,9 @@ def main():
         _stop(f"usage: python -m aqqua_science.pretraining RUN/{CONFIG}", code=2)
     try:
         _train(Run(Path(sys.argv[1]).parent))
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, IndexError, FloatingPointError) as error:
         _stop(error, code=1)
-    except (StoreError, MemoryError) as error:
+    except (OSError, MemoryError, ImportError) as error:
         _stop(error, code=2)
     except KeyboardInterrupt:
         _stop("interrupted; the same command goes on where it stopped.", code=130)

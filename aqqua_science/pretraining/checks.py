@@ -13,13 +13,13 @@ from torch import distributed
 
 from aqqua_science.images import open_store
 from aqqua_science.pretraining.config import read_config
-from aqqua_science.pretraining.loader import facts
+from aqqua_science.pretraining.loader import OF_PIXELS, facts
 from aqqua_science.pretraining.memory import count_parameters, memory_needed
 from aqqua_science.pretraining.planning import Plan, deal
 from aqqua_science.pretraining.runs import CONFIG, Run
-from aqqua_science.pretraining.training import MAY_CHANGE
+from aqqua_science.pretraining.training import differences, drawn_rows
 
-STEPS_TRIED = 3
+STEPS_TRIED = 50
 """Steps whose images are counted."""
 SPARE = 1.1
 """Memory that is asked for beyond the formula, in shares of it, for what lies between blocks."""
@@ -104,10 +104,7 @@ class _Plan:
     @cached_property
     def rows(self):
         """Rows that are trained on, or None for all."""
-        if self.draw is None:
-            return None
-        rows = pd.read_parquet(self.draw, columns=["row"])["row"].to_numpy()
-        return self.store.rows(rows)
+        return drawn_rows(self.store, self.draw)
 
     @cached_property
     def steps(self):
@@ -151,7 +148,7 @@ def _check_pixel_size(plan):
 
 
 def _check_columns(plan):
-    names = [plan.config.label, *(name for name in plan.config.guides if name != "esd_um")]
+    names = [plan.config.label, *(name for name in plan.config.guides if name not in OF_PIXELS)]
     held = plan.store.select("false").columns
     missing = [name for name in names if name not in held]
     if not missing:
@@ -224,12 +221,9 @@ def _check_folder(plan):
 def _compare_with_run(plan):
     """A run is resumed with what it was begun with, and with nothing else."""
     run = Run(plan.out)
-    begun, asked = (c.model_dump(mode="json") for c in (run.config, plan.config))
-    other = [name for name in asked if name not in MAY_CHANGE and begun[name] != asked[name]]
-    if Path(run.about["store"]).resolve() != plan.store.path.resolve():
-        other.append("store")
+    other = differences(run, plan.store, plan.config, draw=plan.draw)
     if other:
-        return f"a run was begun there with another {', '.join(other)}", "Choose another out, or what it was begun with"
+        return f"a run was begun there with others: {'; '.join(other)}", "Choose another out, or what it was begun with"
     return f"resumes {run.summary['step']}", ""
 
 

@@ -1,6 +1,5 @@
 """Everything a pretraining run is told, in one frozen and checked document."""
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -67,7 +66,7 @@ class PretrainConfig(_Part):
     Parameters
     ----------
     vit : {"nano", "tiny", "small", "base", "large"}
-        Size of the Vision Transformer: 3.6, 5.4, 21, 85 or 303 million parameters.
+        Size of the Vision Transformer: 3.7, 5.5, 21.6, 85.6 or 303 million parameters.
     steps : int
         Optimiser steps.
     tokens_per_batch : int
@@ -183,11 +182,6 @@ class PretrainConfig(_Part):
     def token_limit(self):
         """Patch tokens of a large view at most."""
         return self.max_tokens or min(256, self.tokens_per_batch // self.views_in_tokens)
-
-    @property
-    def hash(self):
-        """SHA-256 of the document."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
 
 def read_config(source):

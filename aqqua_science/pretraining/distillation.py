@@ -247,6 +247,9 @@ def _learn(pupil, teacher, optimizer, packed, *, rate):
     }
     loss = sum(losses.values())
     optimizer.zero_grad(set_to_none=True)
+    if not loss.isfinite():
+        msg = f"the loss is no longer finite ({float(loss.detach())}). Lower learning_rate and begin in another folder."
+        raise FloatingPointError(msg)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(pupil.parameters(), CLIP)
     for group in optimizer.param_groups:

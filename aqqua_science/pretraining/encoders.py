@@ -110,7 +110,13 @@ def begin_from(vit, weights):
     from aqqua_science.pretraining.conversion import convert
 
     size = {name: vit.settings[name] for name in ("vit", "patch_size", "registers")}
-    found = load(weights) if _is_ours(weights) else convert(weights, **size)
+    try:
+        found = load(weights) if _is_ours(weights) else convert(weights, **size)
+    except StoreError:
+        raise
+    except Exception as error:  # whatever a foreign file makes torch say
+        msg = f"the weights {weights} cannot be read: {error}. Correct start; it is a run, an encoder or a state dict."
+        raise StoreError(msg) from error
     theirs = {name: found.settings[name] for name in size}
     if theirs != size:
         msg = f"start = {str(weights)!r} is a network with {theirs}; the configuration wants {size}. Make them agree."

@@ -11,7 +11,7 @@ from aqqua_science.files import write_json
 from aqqua_science.images import open_store
 from aqqua_science.images.shards import StoreError
 from aqqua_science.pretraining import checkpoints
-from aqqua_science.pretraining.loader import Batch, facts
+from aqqua_science.pretraining.loader import Batch, facts, with_measures
 from aqqua_science.pretraining.packing import Packed
 from aqqua_science.pretraining.runs import Run
 from aqqua_science.pretraining.trainer import DTYPES, Trainer
@@ -31,6 +31,7 @@ def keep_batches(share, folder, *, rank):
     rank : int
         Which process saw them.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     start = 0
     for k, batch in enumerate(share.batches):
         packs = {"large": batch.large} | ({"small": batch.small} if batch.small else {})
@@ -55,7 +56,8 @@ def replay(out):
     -------
     pandas.DataFrame
         One row for each image of the step, indexed by row of the store: `loss` of the batch it was in, `finite`
-        (whether its class tokens are), and `first`, the first part of the network whose output is not finite.
+        (whether its class tokens are), and `first`, the first part of the network whose output, or the first parameter
+        whose gradient, is not finite.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def replay(out):
     ...
     aqqua_science.images.shards.StoreError: nowhere is no run: it has no config.json. ...
     """
-    from aqqua_science.pretraining.training import guide_heads
+    from aqqua_science.pretraining.training import drawn_rows, guide_heads
 
     run = Run(out)
     found = checkpoints.complete(run.path / FAILURE)
@@ -77,19 +79,20 @@ def replay(out):
         msg = f"{run.path} has not failed: there is no checkpoint in {run.path / FAILURE}."
         raise StoreError(msg)
     store = open_store(run.about["store"])
-    table = facts(store, columns=run.config.guides)
+    table = facts(store, drawn_rows(store, run.about["draw"]), columns=run.config.guides)
     guides = guide_heads(store, table, run.config)
-    trainer = Trainer(run.config, guides=guides, device=torch.device("cpu"))
+    trainer = Trainer(run.config, guides=guides, device=torch.device("cpu"), begin=False)
     state = trainer.restore(found[-1])
     trainer.progress = state["step"] / run.config.steps
     files = sorted((run.path / FAILURE).glob("batch-*.safetensors"))
-    return pd.concat([_look(trainer, table, file, state["step"]) for file in files])
+    return pd.concat([_look(trainer, store, table, file=file, step=state["step"]) for file in files])
 
 
-def _look(trainer, table, file, step):
+def _look(trainer, store, table, *, file, step):
     """What the student makes of the images of one batch."""
     rows = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["rows"]
-    batch = _read(file, table.loc[rows]).to(trainer.device, DTYPES[trainer.config.precision])
+    metadata = with_measures(store, table.loc[rows], trainer.config.guides)
+    batch = _read(file, metadata).to(trainer.device, DTYPES[trainer.config.precision])
     bad, loss = first_not_finite(trainer.student, lambda: trainer.losses(batch, step))
     with torch.no_grad():
         cls = trainer.student.vit(batch.large).cls[batch.large_place]
@@ -99,20 +102,19 @@ def _look(trainer, table, file, step):
 
 def first_not_finite(model, call):
     """
-    Find the first part of a network whose output is not finite.
+    Find the first part of a network whose output is not finite, or else the first parameter whose gradient is not.
 
     Parameters
     ----------
     model : torch.nn.Module
     call : callable
-        Without arguments; passes something through the model.
+        Without arguments; passes something through the model and gives its loss.
 
     Returns
     -------
     name : str
         "none" when all are finite.
-    result : object
-        Of the call.
+    loss : torch.Tensor, shape ()
     """
     found = []
 
@@ -125,12 +127,14 @@ def first_not_finite(model, call):
 
     hooks = [module.register_forward_hook(look(name)) for name, module in model.named_modules()]
     try:
-        with torch.no_grad():
-            result = call()
+        loss = call()
+        loss.backward()
     finally:
         for hook in hooks:
             hook.remove()
-    return (found or [NOT_SEEN])[0], result
+    gradients = [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    model.zero_grad(set_to_none=True)
+    return (found or gradients or [NOT_SEEN])[0], loss.detach()
 
 
 def _read(file: Path, table):

@@ -25,7 +25,7 @@ def attention(q, k, v, cu_seqlens):
     -------
     torch.Tensor, shape (token, head, feature)
     """
-    if q.is_cuda and q.dtype in HALF and _varlen() is not None:
+    if q.is_cuda and q.dtype in HALF and _has_varlen(q.device):
         longest = int(cu_seqlens.diff().max())
         return _varlen()(q, k, v, cu_seqlens, cu_seqlens, longest, longest)
     if q.is_cuda:
@@ -91,6 +91,12 @@ def _flex_kernel(compiled):
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
+
+
+@functools.cache
+def _has_varlen(device):
+    """Whether a GPU is new enough for the kernel (Ampere), and PyTorch has it."""
+    return torch.cuda.get_device_capability(device) >= (8, 0) and _varlen() is not None
 
 
 @functools.cache

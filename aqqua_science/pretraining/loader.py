@@ -178,21 +178,40 @@ class _Steps(IterableDataset):
 
 def _batch(store, table, step, images, config):
     """Render, cut, mask and pack the views of some images of a step."""
-    views, masks, measured = [], [], []
+    views, masks = [], []
     for image in images:
         place = step.places[image]
         row, depth = int(table.index[place]), int(table["bit_depth"].iloc[place])
-        stored = store[row]
-        pixels = intensities(stored, bit_depth=depth)
+        pixels = intensities(store[row], bit_depth=depth)
         key = hashed(config.seed, row, step.epochs[image])
         views.append(_views(pixels, step.layout, int(image), config, key))
         masks.append(
             [_mask(patches, config, hashed(key, v, MASK_KEY)) for v, patches in enumerate(views[-1][:N_LARGE])]
         )
-        measured.append(measured_columns(stored, float(table["pixel_size_um"].iloc[place]), config.guides))
-    metadata = table.iloc[step.places[images]]
-    columns = {name: [found[name] for found in measured] for name in measured[0]}
-    return _packed(views, masks, metadata.assign(**columns))
+    return _packed(views, masks, with_measures(store, table.iloc[step.places[images]], config.guides))
+
+
+def with_measures(store, table, names):
+    """
+    Add to metadata what guides ask of the pixels.
+
+    Parameters
+    ----------
+    store : ImageStore
+    table : pandas.DataFrame
+        Indexed by row of the store, with `pixel_size_um`.
+    names : iterable of str
+        Of all guides.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    if not set(names) & set(OF_PIXELS):
+        return table
+    sizes = table["pixel_size_um"].items()
+    measured = [measured_columns(store[int(row)], float(size), names) for row, size in sizes]
+    return table.assign(**{name: [found[name] for found in measured] for name in measured[0]})
 
 
 def measured_columns(pixels, pixel_size_um, names):

@@ -1,5 +1,7 @@
 """What a student is told by its teacher: losses of DINOv2's recipe, one value for each image."""
 
+import functools
+
 import torch
 from torch import distributed
 from torch.nn import functional
@@ -113,6 +115,18 @@ def ibot_loss(student, teacher, *, image, n_images, temperature):
     return sums / torch.bincount(image, minlength=n_images).clamp(min=1)
 
 
+def _in_full(loss):
+    """Keep a loss out of automatic half precision: its differences are small."""
+
+    @functools.wraps(loss)
+    def full(first, *rest, **named):
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(first, *rest, **named)
+
+    return full
+
+
+@_in_full
 def koleo_loss(embeddings):
     """
     Push each embedding away from its nearest neighbour, so that all spread over the sphere.
@@ -134,7 +148,7 @@ def koleo_loss(embeddings):
     counts = _row_counts(own)
     if sum(counts) < 2:
         return own.sum(1) * 0
-    everyone = _Gathering.apply(own, counts) if _together() else own
+    everyone = gather_rows(own)
     neighbours = everyone[_nearest(own.detach(), everyone.detach(), sum(counts[: _rank()]))]
     return -(torch.linalg.vector_norm(own - neighbours, dim=1) + SMALLEST_DISTANCE).log()
 
@@ -147,6 +161,7 @@ def _nearest(own, everyone, start):
     return similarity.argmax(1)
 
 
+@_in_full
 def gram_loss(student, anchor, *, lengths):
     """
     Hold the similarities between the patches of an image where an earlier teacher had them.

@@ -89,8 +89,8 @@ def _weights(config, devices):
     n = sum(count_parameters(config).values()) * (8 if config.precision == "float64" else 4)
     own = n / devices if config.strategy == "fsdp" else n
     buckets = n if config.strategy == "ddp" and devices > 1 else 0
-    averages = 1 + bool(config.gram_weight)
-    return {"parameters": own, "gradients": own + buckets, "moments": 2 * own, "teacher": averages * own}
+    anchor = count_parameters(config)["vit"] * n / sum(count_parameters(config).values()) if config.gram_weight else 0
+    return {"parameters": own, "gradients": own + buckets, "moments": 2 * own, "teacher": own + anchor}
 
 
 def _share_of_work(config, *, devices, images):

@@ -1,5 +1,6 @@
 """The folder of a pretraining run: what is in it, and how it is read while the run goes on."""
 
+import hashlib
 import json
 import re
 from html import escape
@@ -8,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from aqqua_science import __version__
-from aqqua_science.files import plain, replacing, write_json
+from aqqua_science.files import file_hash, plain, replacing, write_json
+from aqqua_science.images import open_store
 from aqqua_science.images.shards import StoreError
 from aqqua_science.pretraining.config import read_config
 
@@ -67,15 +69,20 @@ class Run:
 
     def _about(self):
         try:
-            return json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+            about = json.loads((self.path / CONFIG).read_text(encoding="utf-8"))
+            _ = about["store"], about["images"], about["config"]
+            return about
         except FileNotFoundError as error:
             msg = (
                 f"{self.path} is no run: it has no {CONFIG}. "
                 "Start one with pretraining.pretrain(store, config, out=...) or `aqqua pretrain`."
             )
             raise StoreError(msg) from error
-        except ValueError as error:
-            msg = f"{self.path / CONFIG} is damaged: {error}. Start the run again in another folder."
+        except (ValueError, KeyError, TypeError) as error:
+            msg = (
+                f"{self.path / CONFIG} is damaged, or no run's: {error!r}. It is written by pretrain and submit, which "
+                "take settings as they are; start the run in another folder."
+            )
             raise StoreError(msg) from error
 
     @property
@@ -112,9 +119,9 @@ class Run:
 
     @property
     def finished(self):
-        """Whether the last step is logged and the encoder written (bool)."""
-        lines = read_lines(self.path / LOG)
-        return bool(lines) and lines[-1]["step"] >= self.config.steps and self.encoder is not None
+        """Whether the checkpoint of the last step is there; the encoder is written before it (bool)."""
+        found = self.checkpoints
+        return bool(found) and int(found[-1].name.removeprefix("step-")) >= self.config.steps
 
     @property
     def state(self):
@@ -165,7 +172,7 @@ def _duration(seconds):
     return next((f"{seconds / n:.1f} {unit}" for n, unit in units if seconds >= n), f"{seconds:.0f} s")
 
 
-def write_config(out, *, store, config, draw=None):
+def write_config(out, *, store, config, draw=None, images=None):
     """
     Write what a run is told, the first file of its folder.
 
@@ -178,6 +185,8 @@ def write_config(out, *, store, config, draw=None):
     config : PretrainConfig
     draw : str or pathlib.Path, optional
         Table of the images to draw from.
+    images : str, optional
+        What `images_hash` says of them.
 
     Returns
     -------
@@ -188,11 +197,31 @@ def write_config(out, *, store, config, draw=None):
     content = {
         "store": str(Path(store).resolve()),
         "draw": None if draw is None else str(Path(draw).resolve()),
+        "images": images,
         "config": config.model_dump(mode="json"),
         "aqqua_science": __version__,
     }
     write_json(content, file)
     return file
+
+
+def images_hash(store, draw=None):
+    """
+    Tell a set of images from another, wherever it lies.
+
+    Parameters
+    ----------
+    store : str or pathlib.Path
+    draw : str or pathlib.Path, optional
+
+    Returns
+    -------
+    str
+        SHA-256 over the checksums of the store's files, and the draw.
+    """
+    shards = [shard["sha256"] for shard in open_store(store).about["shards"]]
+    drawn = file_hash(Path(draw)) if draw is not None and Path(draw).exists() else None
+    return hashlib.sha256(json.dumps([shards, drawn], sort_keys=True).encode()).hexdigest()
 
 
 def append_line(path, content):
@@ -205,8 +234,19 @@ def append_line(path, content):
     content : dict
         NaN is written as null.
     """
+    _drop_torn_line(Path(path))
     with Path(path).open("a", encoding="utf-8") as file:
         file.write(json.dumps(plain(content), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _drop_torn_line(path):
+    """Take off what a killed process wrote of its last line."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as file:
+        file.seek(-1, 2)
+        if file.read(1) != b"\n":
+            file.truncate(path.read_bytes().rfind(b"\n") + 1)
 
 
 def read_lines(path):

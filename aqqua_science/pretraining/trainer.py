@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from datetime import timedelta
 
 import torch
 from torch import distributed
@@ -27,14 +28,17 @@ class Trainer:
     config : PretrainConfig
     guides : GuideHeads, optional
     device : torch.device
+    begin : bool
+        Whether to read the weights of `config.start`; a checkpoint that follows makes them needless.
     """
 
-    def __init__(self, config, *, guides, device):
+    def __init__(self, config, *, guides, device, begin=True):
         self.config, self.device = config, device
         self.rank, self.world = rank_and_world()
-        torch.manual_seed(config.seed)
-        self.student = Student(config, guides=guides).to(device, DTYPES[config.precision])
-        if config.start:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.student = Student(config, guides=guides).to(device, DTYPES[config.precision])
+        if config.start and begin:
             begin_from(self.student.vit, config.start)
         self.teacher = Teacher(self.student)
         self._spread()
@@ -125,8 +129,10 @@ class Trainer:
         -------
         torch.Tensor, shape ()
         """
-        targets = self.teacher.targets([batch], temperature=schedules.teacher_temperature(number, self.config))[0]
-        sums, counts = self.student(batch, targets, self.progress), self.student.counts(batch)
+        with self._precision():
+            targets = self.teacher.targets([batch], temperature=schedules.teacher_temperature(number, self.config))[0]
+            sums = self.student(batch, targets, self.progress)
+        counts = self.student.counts(batch)
         return sum(self.weights[name] * value / max(1.0, counts[name]) for name, value in sums.items())
 
     def _anchor(self, number):
@@ -260,9 +266,10 @@ def processes(device):
     """
     joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized()
     if joins:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield
-    finally:
-        if joins:
-            distributed.destroy_process_group()
+        # One process evaluates while the others wait.
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=1))
+    yield
+    # Not after an error: a process that failed alone would wait here for those that wait for it.
+    if joins:
+        distributed.barrier()
+        distributed.destroy_process_group()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import distributed
 
 from aqqua_science.images import open_store
 from aqqua_science.pretraining import checkpoints
@@ -14,19 +15,20 @@ from aqqua_science.pretraining.config import read_config
 from aqqua_science.pretraining.encoders import embeddings, save_encoder
 from aqqua_science.pretraining.failure import FAILURE, keep_batches
 from aqqua_science.pretraining.guides import GuideHeads
-from aqqua_science.pretraining.loader import OF_PIXELS, facts, measured_columns, shares
+from aqqua_science.pretraining.loader import OF_PIXELS, facts, shares, with_measures
 from aqqua_science.pretraining.monitoring import Monitor
 from aqqua_science.pretraining.probes import evaluate
-from aqqua_science.pretraining.runs import CHECKPOINTS, CONFIG, ENCODER, Run, write_config
-from aqqua_science.pretraining.trainer import Diverged, Trainer, processes
+from aqqua_science.pretraining.runs import CHECKPOINTS, CONFIG, ENCODER, Run, images_hash, write_config
+from aqqua_science.pretraining.trainer import Diverged, Trainer, processes, rank_and_world
+from aqqua_science.pretraining.vit import SIZES
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
 
 EVALUATED = 2_000
 """Images at most on which a run is judged."""
 MAY_CHANGE = {
-    "device", "workers", "strategy", "compile", "checkpoint_activations", "checkpoint_every", "keep_checkpoints",
-    "evaluate_every", "label",
+    "accumulate", "device", "workers", "strategy", "compile", "checkpoint_activations", "checkpoint_every",
+    "keep_checkpoints", "evaluate_every", "label",
 }  # fmt: skip
 """Settings that do not change what is learned; a run may go on with others."""
 
@@ -77,24 +79,32 @@ def pretrain(store, config=None, *, out, draw=None):
     config = read_config(config or {})
     out = Path(out)
     device = _device(config)
-    with processes(device):
+    with torch.random.fork_rng(devices=[]), processes(device):
         return _pretrain(store, config, out, draw, device)
 
 
 def _pretrain(store, config, out, draw, device):
     store = store if hasattr(store, "rows") else open_store(store)
     prepare(store, config, out=out, draw=draw)
-    table = facts(store, _drawn(store, draw), columns=config.guides)
+    table = facts(store, drawn_rows(store, draw), columns=config.guides)
     if not len(table):
         msg = f"{store.path} holds no image to train on. Ingest some, or pass another draw."
         raise SchemaError(msg)
-    trainer = Trainer(config, guides=guide_heads(store, table, config), device=device)
-    last = next(reversed(checkpoints.complete(out / CHECKPOINTS)), None)
+    last = _last_checkpoint(out)
+    trainer = Trainer(config, guides=guide_heads(store, table, config), device=device, begin=last is None)
     state = trainer.restore(last) if last else {"step": 0, "plan": None}
     if state["step"] < config.steps:
         with Monitor(out, step=state["step"], main=trainer.rank == 0) as monitor:
             _loop(trainer, store, table, out=out, state=state, monitor=monitor)
     return Run(out)
+
+
+def _last_checkpoint(out):
+    """The newest checkpoint, as the first process sees it: folders appear late on some shared disks."""
+    found = [next(reversed(checkpoints.complete(out / CHECKPOINTS)), None)]
+    if rank_and_world()[1] > 1:
+        distributed.broadcast_object_list(found)
+    return found[0]
 
 
 def _loop(trainer, store, table, *, out, state, monitor):
@@ -116,7 +126,7 @@ def _loop(trainer, store, table, *, out, state, monitor):
             if ends or (config.evaluate_every and done % config.evaluate_every == 0):
                 _evaluate(trainer, store, table, done, monitor)
             if ends or done % config.checkpoint_every == 0:
-                _keep(trainer, store, out, {"step": done, "plan": share.state, "config": config.hash})
+                _keep(trainer, store, out, {"step": done, "plan": share.state})
             started = time.perf_counter()
 
 
@@ -127,6 +137,8 @@ def _step(trainer, share, out):
     except Diverged as error:
         trainer.save(out / FAILURE, {"step": share.number, "plan": share.state})
         keep_batches(share, out / FAILURE, rank=trainer.rank)
+        if trainer.world > 1:
+            distributed.barrier()
         msg = (
             f"step {share.number} of {out} is no longer finite ({error}). Weights from before it and its images lie in "
             f"{out / FAILURE}; `pretraining.replay({str(out)!r})` shows which. Lower learning_rate or raise warmup, "
@@ -136,8 +148,8 @@ def _step(trainer, share, out):
     except torch.OutOfMemoryError as error:
         msg = (
             f"the device is out of memory at a batch of {trainer.config.tokens_per_batch:,} tokens. Raise accumulate "
-            "(pieces of a batch; the result stays the same), set checkpoint_activations, or strategy 'fsdp'; then the "
-            "same call goes on from the last checkpoint."
+            "(pieces of a batch; only KoLeo, which looks for neighbours within a piece, feels it), set "
+            "checkpoint_activations, or strategy 'fsdp'; then the same call goes on from the last checkpoint."
         )
         raise MemoryError(msg) from error
 
@@ -173,18 +185,14 @@ def _evaluate(trainer, store, table, done, monitor):
     metadata = store.select("true", columns=known).loc[table.index]
     labelled = metadata.index[metadata[trainer.config.label].notna()] if trainer.config.label in known else []
     rng = np.random.default_rng(trainer.config.seed)
-    pool = labelled if len(labelled) else metadata.index
-    rows = np.sort(rng.choice(pool, min(EVALUATED, len(pool)), replace=False))
+    others = metadata.index.difference(labelled)
+    rows = np.concatenate([rng.permutation(labelled), rng.permutation(others)])[:EVALUATED]
+    rows = np.sort(rows.astype(np.int64))
     if len(rows) < 2:
         return
     features = embeddings(encoder, store, rows, device=trainer.device)
-    judged = metadata.loc[rows].assign(esd_um=_sizes(store, rows))
+    judged = with_measures(store, table.loc[rows, ["pixel_size_um"]], ["esd_um"]).join(metadata)
     monitor.evaluation(done, evaluate(features, judged, label=trainer.config.label, rng=trainer.config.seed))
-
-
-def _sizes(store, rows):
-    found = store.select("true", columns=["pixel_size_um"])["pixel_size_um"].loc[rows]
-    return [measured_columns(store[int(row)], size, ["esd_um"])["esd_um"] for row, size in found.items()]
 
 
 def guide_heads(store, table, config):
@@ -206,29 +214,38 @@ def guide_heads(store, table, config):
         return None
     if set(config.guides) & set(OF_PIXELS):
         some = np.sort(np.random.default_rng(config.seed).permutation(table.index)[:EVALUATED])
-        sizes = table["pixel_size_um"]
-        found = [measured_columns(store[int(row)], float(sizes[row]), config.guides) for row in some]
-        table = table.join(pd.DataFrame(found, index=some))
-    torch.manual_seed(config.seed)
-    return GuideHeads(table, config.guides, dim=_width(config))
+        table = with_measures(store, table.loc[some], config.guides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return GuideHeads(table, config.guides, dim=SIZES[config.vit][0])
 
 
-def _width(config):
-    from aqqua_science.pretraining.vit import SIZES
+def drawn_rows(store, draw):
+    """
+    Read which images a draw holds.
 
-    return SIZES[config.vit][0]
+    Parameters
+    ----------
+    store : ImageStore
+    draw : str, pathlib.Path or None
 
+    Returns
+    -------
+    numpy.ndarray of int64 or None
+        Ascending, each once; None for all images.
 
-def _drawn(store, draw):
-    """Rows of a draw."""
+    Raises
+    ------
+    SchemaError
+        If it cannot be read, or names images that are not in the store.
+    """
     if draw is None:
         return None
     try:
-        rows = pd.read_parquet(draw, columns=["row"])["row"].to_numpy()
-    except (OSError, ValueError, KeyError) as error:
+        return np.unique(store.rows(pd.read_parquet(draw, columns=["row"])["row"].to_numpy()))
+    except (OSError, ValueError, KeyError, IndexError) as error:
         msg = f"the draw {draw} cannot be read: {error}. It is a Parquet file with a column row, as curate writes it."
         raise SchemaError(msg) from error
-    return store.rows(rows)
 
 
 def _device(config):
@@ -264,17 +281,35 @@ def prepare(store, config, *, out, draw=None):
         If `out` was begun with settings that would learn something else.
     """
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        msg = f"{out} is a file; a run is a folder. Pass another out."
+        raise SchemaError(msg)
     if (out / CONFIG).exists():
-        before = Run(out)
-        old, new = before.config.model_dump(mode="json"), config.model_dump(mode="json")
-        old |= {"store": before.about["store"], "draw": before.about["draw"]}
-        new |= {"store": str(store.path.resolve()), "draw": draw and str(Path(draw).resolve())}
-        changed = [
-            f"{k}: {old.get(k)!r} before, {v!r} now" for k, v in new.items() if k not in MAY_CHANGE and old.get(k) != v
-        ]
+        changed = differences(Run(out), store, config, draw=draw)
         if changed:
             msg = f"{out} was begun with other settings ({'; '.join(changed)}). Pass another out, or the same settings."
             raise SchemaError(msg)
-        if old == new:
-            return out / CONFIG
-    return write_config(out, store=store.path, config=config, draw=draw)
+    return write_config(out, store=store.path, config=config, draw=draw, images=images_hash(store.path, draw))
+
+
+def differences(run, store, config, *, draw=None):
+    """
+    Tell in what a call differs from the run it would go on with, as far as something else would be learned.
+
+    Parameters
+    ----------
+    run : Run
+    store : ImageStore
+    config : PretrainConfig
+    draw : str or pathlib.Path, optional
+
+    Returns
+    -------
+    list of str
+        The setting, its value before and now; images are compared by their checksums, wherever they lie.
+    """
+    old, new = run.config.model_dump(mode="json"), config.model_dump(mode="json")
+    changed = [f"{k}: {old[k]!r} before, {v!r} now" for k, v in new.items() if k not in MAY_CHANGE and old[k] != v]
+    if run.about["images"] not in (None, images_hash(store.path, draw)):
+        changed.append("images: the store or the draw holds others than before")
+    return changed

@@ -97,8 +97,7 @@ def test_in_a_notebook_the_picture_follows_by_itself_until_the_run_ends(run):
     async def watch():
         layout = training_panel(run, seconds=0.05)
         write(run.path, range(4, 101))
-        (run.path / runs.ENCODER).mkdir()
-        (run.path / runs.ENCODER / runs.WEIGHTS).touch()
+        (run.path / runs.CHECKPOINTS / "step-00000100").mkdir(parents=True)
         for _ in range(100):
             await asyncio.sleep(0.05)
             if "COMPLETED" in layout[0].object:

@@ -261,3 +261,64 @@ def test_damaged_encoders_are_refused(undisturbed, tmp_path):
     file.write_bytes((undisturbed.path / "encoder" / "encoder.safetensors").read_bytes()[:-7])
     with pytest.raises(StoreError, match="no encoder of this package, or it is damaged"):
         load(file)
+
+
+def test_half_precision_trains_with_an_anchor(drawn, tmp_path):
+    told = SMALL | {"steps": 3, "precision": "bfloat16", "gram_weight": 1.0, "gram_after": 0.3}
+    log = pretrain(drawn, told, out=tmp_path / "run").log
+    assert np.isfinite(log["gram"].iloc[-1])
+
+
+def test_a_failed_step_with_guides_and_a_draw_is_replayed(drawn, tmp_path, monkeypatch):
+    import pandas as pd
+
+    from aqqua_science.pretraining import trainer
+
+    pd.DataFrame({"row": [3, 5, 5, 8, 20, 40]}).to_parquet(tmp_path / "draw.parquet")
+    guides = {"measured": {"kind": "auxiliary"}, "instrument": {"kind": "adversarial"}, "esd_um": {"kind": "auxiliary"}}
+    monkeypatch.setattr(trainer.schedules, "learning_rate", lambda step, config: 1e30 if step == 0 else 1e-3)
+    with pytest.raises(FloatingPointError, match="no longer finite"):
+        pretrain(drawn, SMALL | {"guides": guides}, out=tmp_path / "run", draw=tmp_path / "draw.parquet")
+    found = replay(tmp_path / "run")
+    assert set(found.index) <= {3, 5, 8, 20, 40}
+    assert (found["first"] != "none").all()
+
+
+def test_a_draw_of_images_that_are_not_there_is_refused(drawn, tmp_path):
+    import pandas as pd
+
+    pd.DataFrame({"row": [3, 5_000]}).to_parquet(tmp_path / "draw.parquet")
+    with pytest.raises(SchemaError, match="no image 5000"):
+        pretrain(drawn, SMALL, out=tmp_path / "run", draw=tmp_path / "draw.parquet")
+
+
+def test_other_images_for_a_begun_run_are_refused(drawn, tmp_path):
+    store = drawn.subset(slice(0, 20), to=tmp_path / "some.aqqua")
+    pretrain(store, SMALL | {"steps": 1}, out=tmp_path / "run")
+    moved = store.path.rename(tmp_path / "moved.aqqua")
+    pretrain(moved, SMALL | {"steps": 1}, out=tmp_path / "run")
+    other = drawn.subset(slice(0, 21), to=tmp_path / "other.aqqua")
+    with pytest.raises(SchemaError, match="the store or the draw holds others than before"):
+        pretrain(other, SMALL | {"steps": 1}, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "junk.safetensors", "junk.pth"])
+def test_weights_to_begin_from_that_cannot_be_read_are_named(drawn, tmp_path, name):
+    if name != "nowhere":
+        (tmp_path / name).write_bytes(b"junk that is no tensor")
+    with pytest.raises(StoreError, match=f"{name} cannot be read"):
+        pretrain(drawn, SMALL | {"start": str(tmp_path / name)}, out=tmp_path / "run")
+
+
+def test_a_file_is_no_run(drawn, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SchemaError, match="is a file; a run is a folder"):
+        pretrain(drawn, SMALL, out=tmp_path / "file")
+
+
+def test_training_leaves_the_users_chance_alone(drawn, tmp_path):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    pretrain(drawn, SMALL | {"steps": 1}, out=tmp_path / "run")
+    assert torch.equal(torch.rand(3), expected)
