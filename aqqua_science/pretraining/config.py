@@ -214,7 +214,7 @@ def read_config(source):
         return PretrainConfig.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(_fault(e) for e in error.errors())
-        msg = f"{where} will not do: {faults}."
+        msg = f"{where} will not do: {faults}" + ("" if faults.endswith("?") else ".")
         raise SchemaError(msg) from error
 
 

@@ -16,10 +16,11 @@ from aqqua_science.files import write_json
 from aqqua_science.images import open_store
 from aqqua_science.images.patches import cut, intensities
 from aqqua_science.pretraining import checkpoints, schedules
-from aqqua_science.pretraining.encoders import load, save_encoder
+from aqqua_science.pretraining.encoders import credits_of, load, save_encoder
 from aqqua_science.pretraining.ordering import shuffled, uniforms
 from aqqua_science.pretraining.packing import image_means, pack
 from aqqua_science.pretraining.runs import CHECKPOINTS, ENCODER, LOG, append_line, truncate_log
+from aqqua_science.pretraining.trainer import parameter_groups
 from aqqua_science.pretraining.views import whole_view
 from aqqua_science.pretraining.vit import SIZES, ViT
 from aqqua_science.progress import progress_bar
@@ -107,7 +108,7 @@ def distil(
     }
     _begin(out, told, max_tokens=teacher.about["max_tokens"])
     pupil = _Pupil(student, teacher, seed=seed).to(device)
-    optimizer = torch.optim.AdamW(_groups(pupil), lr=learning_rate)
+    optimizer = torch.optim.AdamW(parameter_groups(pupil, WEIGHT_DECAY), lr=learning_rate)
     state = _restore(out, pupil, optimizer)
     batches = _batches(store, rows, teacher, tokens_per_batch=tokens_per_batch, seed=seed, start=state["next"])
     schedule = SimpleNamespace(steps=steps, learning_rate=learning_rate, warmup=WARMUP)
@@ -153,8 +154,7 @@ def _frozen(teacher):
 def _about(teacher, store):
     """What the user of the student must know; how images are shown is as for the teacher."""
     shown = {name: teacher.about[name] for name in ("max_tokens", "square")}
-    seen = {"store": {"name": store.path.name, "images": len(store)}, "licences": store.about.get("licences", [])}
-    return shown | seen | {"distilled_from": teacher.about}
+    return shown | {"store": credits_of(store)} | {"distilled_from": teacher.about}
 
 
 def _digest(arrays):
@@ -195,15 +195,6 @@ def _restore(out, pupil, optimizer):
         state = checkpoints.read_state(last)
     truncate_log(out / LOG, state["step"])
     return state
-
-
-def _groups(pupil):
-    """Matrices decay, vectors do not."""
-    matrices = [p for p in pupil.parameters() if p.ndim > 1]
-    return [
-        {"params": matrices, "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in pupil.parameters() if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def _batches(store, rows, vit, *, tokens_per_batch, seed, start):

@@ -42,6 +42,23 @@ def save_encoder(vit, folder, *, about):
     write_json(content, folder / "encoder.json")
 
 
+def credits_of(store):
+    """
+    Tell what images an encoder was trained on, under which licences, and whom to credit.
+
+    Parameters
+    ----------
+    store : ImageStore
+
+    Returns
+    -------
+    dict
+    """
+    told = {name: store.about[name] for name in ("licence", "citation", "contributors")}
+    sources = [source["name"] for source in store.about["sources"]]
+    return {"name": store.path.name, "images": len(store), "sources": sources, **told}
+
+
 def load(path):
     """
     Read an encoder.

@@ -138,6 +138,9 @@ class _Chart:
     def __init__(self, title, *, height=280, bounds=None, legend=True, dots=False):
         plotting = require("bokeh.plotting", for_="apps")
         models = require("bokeh.models", for_="apps")
+        validation = require("bokeh.core.validation", for_="apps")
+        # A chart waits, unseen and empty, for what a run may log later.
+        validation.silence(require("bokeh.core.validation.warnings", for_="apps").MISSING_RENDERERS)
         self.sources, self.legend, self.dots = {}, None, dots
         self.figure = plotting.figure(
             title=title, height=height, visible=False, sizing_mode="stretch_width",

@@ -42,7 +42,9 @@ class Trainer:
             begin_from(self.student.vit, config.start)
         self.teacher = Teacher(self.student)
         self._spread()
-        self.optimizer = torch.optim.AdamW(_groups(self.student, config.weight_decay[0]), lr=config.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.student, config.weight_decay[0]), lr=config.learning_rate
+        )
         self.weights = weights(config)
 
     def _spread(self):
@@ -96,7 +98,8 @@ class Trainer:
         losses["loss"] = sum(self.weights[name] * value for name, value in losses.items())
         found = {"loss": losses.pop("loss")} | losses | {"learning_rate": rate, "gradient_norm": norm}
         if not (torch.isfinite(torch.tensor([found["loss"], norm])).all()):
-            raise Diverged(f"loss {found['loss']}, gradient {norm}")  # noqa: EM102
+            msg = f"loss {found['loss']}, gradient {norm}"
+            raise Diverged(msg)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.teacher.follow(self.student, schedules.cosine(number, config.steps, config.momentum))
@@ -212,8 +215,20 @@ class Trainer:
         return self.teacher.whole_vit().to("cpu").eval()
 
 
-def _groups(model, decay):
-    """Matrices shrink, vectors (biases, norms, single tokens) do not."""
+def parameter_groups(model, decay):
+    """
+    Part what an optimiser shrinks, matrices, from what it does not: biases, norms, single tokens.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    decay : float
+
+    Returns
+    -------
+    list of dict
+        For the optimiser; `decays` tells which is which.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     parts = [[p for p in parameters if (p.ndim > 1) is large] for large in (True, False)]
     return [

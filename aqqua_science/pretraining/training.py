@@ -12,7 +12,7 @@ from torch import distributed
 from aqqua_science.images import open_store
 from aqqua_science.pretraining import checkpoints
 from aqqua_science.pretraining.config import read_config
-from aqqua_science.pretraining.encoders import embeddings, save_encoder
+from aqqua_science.pretraining.encoders import credits_of, embeddings, save_encoder
 from aqqua_science.pretraining.failure import FAILURE, keep_batches
 from aqqua_science.pretraining.guides import GuideHeads
 from aqqua_science.pretraining.loader import OF_PIXELS, facts, shares, with_measures
@@ -30,7 +30,7 @@ MAY_CHANGE = {
     "accumulate", "device", "workers", "strategy", "compile", "checkpoint_activations", "checkpoint_every",
     "keep_checkpoints", "evaluate_every", "label",
 }  # fmt: skip
-"""Settings that do not change what is learned; a run may go on with others."""
+"""Settings with which a run may go on: they change nothing of what is learned but rounding, and KoLeo's neighbours."""
 
 
 def pretrain(store, config=None, *, out, draw=None):
@@ -164,14 +164,12 @@ def _keep(trainer, store, out, state):
 
 def _about(config, store, step):
     """What the user of an encoder must know."""
-    sources = store.about["sources"]
     return {
         "max_tokens": config.token_limit,
         "square": config.views.square,
         "step": step,
         "config": config.model_dump(mode="json"),
-        "store": {"name": store.path.name, "images": len(store), "sources": [s["name"] for s in sources]},
-        "licences": store.about.get("licences", []),
+        "store": credits_of(store),
     }
 
 
@@ -214,7 +212,8 @@ def guide_heads(store, table, config):
         return None
     if set(config.guides) & set(OF_PIXELS):
         some = np.sort(np.random.default_rng(config.seed).permutation(table.index)[:EVALUATED])
-        table = with_measures(store, table.loc[some], config.guides)
+        measured = with_measures(store, table.loc[some], config.guides)
+        table = table.join(measured[[name for name in OF_PIXELS if name in config.guides]])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return GuideHeads(table, config.guides, dim=SIZES[config.vit][0])

@@ -322,3 +322,22 @@ def test_training_leaves_the_users_chance_alone(drawn, tmp_path):
     torch.manual_seed(7)
     pretrain(drawn, SMALL | {"steps": 1}, out=tmp_path / "run")
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_encoder_carries_licence_and_credit(undisturbed, drawn):
+    told = json.loads((undisturbed.path / "encoder" / "encoder.json").read_text())
+    assert told["store"]["licence"] == drawn.about["licence"] == ["CC0-1.0"]
+    assert told["store"]["sources"] == ["records"]
+    assert {"citation", "contributors"} <= set(told["store"])
+    assert load(undisturbed.path).about == told
+
+
+def test_guides_know_classes_of_images_that_were_not_measured(drawn, monkeypatch):
+    from aqqua_science.pretraining import training
+
+    guides = {"taxon": {"kind": "auxiliary"}, "measured": {"kind": "auxiliary"}}
+    config = PretrainConfig(**(SMALL | {"guides": guides}))
+    monkeypatch.setattr(training, "EVALUATED", 4)
+    heads = training.guide_heads(drawn, training.facts(drawn, columns=guides), config)
+    counts = drawn.table["taxon"].value_counts()
+    assert heads.describe()["taxon"]["classes"] == sorted(counts.index[counts > 1])
