@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.decomposition import PCA
 
 from aqqua_science.images import ingest, open_store
 from aqqua_science.images.measurements import measure_all
@@ -21,7 +22,7 @@ from aqqua_science.images.sizes import esd_um
 from aqqua_science.pretraining import PretrainConfig, embeddings, load, pretrain, probes
 from aqqua_science.pretraining.packing import pack
 from aqqua_science.pretraining.runs import append_line, read_lines
-from aqqua_science.pretraining.vit import ViT
+from aqqua_science.pretraining.student import new_vit
 from aqqua_science.progress import progress_bar
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "images"
@@ -44,10 +45,15 @@ SOURCES = {
 
 JUDGED = ("UVP6", "ISIIS", "FlowCam")
 TEST_SHARE = 0.3
+WHITE = 0.999
+"""Share of the variance that the whitened features keep."""
+MOST = 4_000
+"""Images of one instrument that are trained on; ISIIS has 14,000 others."""
 
 BASE = {
     "vit": "nano", "registers": 1, "tokens_per_batch": 1_536, "prototypes": 512, "precision": "bfloat16",
-    "learning_rate": 2e-3, "momentum": (0.98, 1.0), "student_temperature": 0.06, "teacher_temperature": (0.02, 0.03),
+    "optimizer": "muon", "learning_rate": 2e-3, "momentum": (0.98, 1.0), "student_temperature": 0.06,
+    "teacher_temperature": (0.02, 0.03),
     "ibot_weight": 0.0, "koleo_weight": 0.02, "checkpoint_every": 100,
     "guides": {"measured": {"kind": "auxiliary", "weight": 5.0}},
     "views": {"n_local": 0, "global_area": (0.8, 1.0), "sampling": (0.7, 1.3)},
@@ -64,6 +70,7 @@ ABLATIONS = {
     "no koleo": {"koleo_weight": 0.0},
     "with gram": {"gram_weight": 1.0},
     "no measured guide": {"guides": {}},
+    "guide nearly alone": {"dino_weight": 0.01, "koleo_weight": 0.0},
     "instrument unlearned": {"guides": BASE["guides"] | {"instrument": {"kind": "adversarial", "weight": 0.1}}},
     "no rotation": {"views": {"rotate": False}},
     "no flips": {"views": {"flip": False}},
@@ -73,6 +80,8 @@ ABLATIONS = {
     "no noise": {"views": {"noise": 0.0}},
     "with small views": {"views": {"n_local": 4}},
     "all channels": {"views": {"channels": False}},
+    "linear stem": {"stem": "linear"},
+    "adamw": {"optimizer": "adamw"},
     "ordinary positions": ORDINARY,
     "no pixel-size token": {"pixel_size_token": False},
 }
@@ -138,7 +147,7 @@ def parts_of(store, seed):
 
 def train(store, parts, out, *, variant, seed, steps):
     """
-    Pretrain a variant on all images but those held back.
+    Pretrain a variant on images that are not held back, at most `MOST` of an instrument.
 
     Parameters
     ----------
@@ -157,6 +166,8 @@ def train(store, parts, out, *, variant, seed, steps):
     kept = np.setdiff1d(np.arange(len(store)), held)
     if variant.startswith("without "):
         kept = kept[(store.table["instrument"] != variant.removeprefix("without ")).to_numpy()[kept]]
+    by_instrument = store.table["instrument"].iloc[np.random.default_rng(seed).permutation(kept)]
+    kept = np.sort(by_instrument.groupby(by_instrument).head(MOST).index)
     out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"row": kept}).to_parquet(out / "draw.parquet")
     run = pretrain(store, settings_of(variant, seed=seed, steps=steps), out=out / "run", draw=out / "draw.parquet")
@@ -176,8 +187,7 @@ def untrained(config):
     ViT
     """
     torch.manual_seed(config.seed)
-    kept = {name: getattr(config, name) for name in ("patch_size", "registers", "positions", "pixel_size_token")}
-    vit = ViT(config.vit, **kept).eval()
+    vit = new_vit(config).eval()
     vit.about = {"max_tokens": config.token_limit, "square": config.views.square}
     return vit
 
@@ -198,9 +208,11 @@ def judge(features, labels, *, train, test):
     """
     spread = features[train].std(0)
     standard = (features - features[train].mean(0)) / np.where(spread > 0, spread, 1)
+    white = PCA(whiten=True, n_components=WHITE, random_state=0).fit(standard[train]).transform(standard)
     return {
         "knn": probes.knn_accuracy(features, labels, train=train, test=test),
         "knn_standardised": probes.knn_accuracy(standard, labels, train=train, test=test),
+        "knn_whitened": probes.knn_accuracy(white, labels, train=train, test=test),
         "linear_balanced": probes.linear_probe(features, labels, train=train, test=test)["balanced_accuracy"],
         "rank_me": probes.rank_me(features),
         "uniformity": probes.uniformity(features),

@@ -23,7 +23,7 @@ SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 STATE = "state.json"
 
 
-def save(folder, *, models, optimizer, state, keep, rank=0):
+def save(folder, *, models, optimizers, state, keep, rank=0):
     """
     Write a checkpoint, and remove the oldest beyond `keep`.
 
@@ -35,14 +35,14 @@ def save(folder, *, models, optimizer, state, keep, rank=0):
         Of all checkpoints.
     models : dict of str to torch.nn.Module
         The first is the one that is optimised.
-    optimizer : torch.optim.Optimizer
+    optimizers : list of torch.optim.Optimizer
     state : dict
         With `step`, the number of steps that are done; for JSON.
     keep : int
     rank : int
     """
     weights = {name: get_model_state_dict(model, options=GATHER) for name, model in models.items()}
-    moments = get_optimizer_state_dict(next(iter(models.values())), optimizer, options=GATHER)
+    moments = get_optimizer_state_dict(next(iter(models.values())), optimizers, options=GATHER)
     if rank == 0:
         tensors = weights | {"optimizer": _flat(moments["state"])}
         _write(Path(folder), tensors, state)
@@ -101,9 +101,9 @@ def read_state(checkpoint):
         raise StoreError(_damaged(checkpoint, error)) from error
 
 
-def restore(checkpoint, *, models, optimizer):
+def restore(checkpoint, *, models, optimizers):
     """
-    Give models and optimiser the state of a checkpoint.
+    Give models and optimisers the state of a checkpoint.
 
     Every process must call it, and be able to read the files.
 
@@ -112,7 +112,7 @@ def restore(checkpoint, *, models, optimizer):
     checkpoint : pathlib.Path
     models : dict of str to torch.nn.Module
         As given to `save`.
-    optimizer : torch.optim.Optimizer
+    optimizers : list of torch.optim.Optimizer
 
     Raises
     ------
@@ -124,9 +124,9 @@ def restore(checkpoint, *, models, optimizer):
         for name, model in models.items():
             set_model_state_dict(model, tensors[name], options=_options())
         first = next(iter(models.values()))
-        fresh = get_optimizer_state_dict(first, optimizer, options=StateDictOptions(full_state_dict=True))
+        fresh = get_optimizer_state_dict(first, optimizers, options=StateDictOptions(full_state_dict=True))
         content = {"state": _nested(tensors["optimizer"]), "param_groups": fresh["param_groups"]}
-        set_optimizer_state_dict(first, optimizer, content, options=_options())
+        set_optimizer_state_dict(first, optimizers, content, options=_options())
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise StoreError(_damaged(checkpoint, error)) from error
 
@@ -143,7 +143,7 @@ def _damaged(checkpoint, error):
 
 
 def _flat(state):
-    """The optimiser's tensors under names such as `vit.cls|exp_avg`."""
+    """The optimisers' tensors under names such as `vit.cls|exp_avg`."""
     return {f"{name}|{key}": torch.as_tensor(t) for name, moments in state.items() for key, t in moments.items()}
 
 

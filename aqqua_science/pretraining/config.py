@@ -66,7 +66,7 @@ class PretrainConfig(_Part):
     Parameters
     ----------
     vit : {"nano", "tiny", "small", "base", "large"}
-        Size of the Vision Transformer: 3.7, 5.5, 21.6, 85.6 or 303 million parameters.
+        Size of the Vision Transformer: 3.9, 5.7, 21.9, 86.3 or 304 million parameters.
     steps : int
         Optimiser steps.
     tokens_per_batch : int
@@ -95,6 +95,8 @@ class PretrainConfig(_Part):
     vit: Literal["nano", "tiny", "small", "base", "large"] = "nano"
     patch_size: int = Field(default=14, ge=2, le=64, strict=True)
     registers: int = Field(default=4, ge=0, le=32, strict=True)
+    stem: Literal["convolution", "linear"] = "convolution"
+    """How the pixels of a patch become a token; public weights to start from need the linear one."""
     positions: Literal["micrometres", "grid"] = "micrometres"
     pixel_size_token: StrictBool = True
     start: str | None = None
@@ -107,6 +109,8 @@ class PretrainConfig(_Part):
     accumulate: int = Field(default=1, ge=1, strict=True)
     """Pieces in which each device works through its share of a batch."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """What changes the weights; Muon learns faster in short runs, and does not work on shards (`strategy="fsdp"`)."""
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises."""
@@ -161,9 +165,12 @@ class PretrainConfig(_Part):
         return bounds
 
     @model_validator(mode="after")
-    def _something_to_learn(self):
+    def _fits_together(self):
         if not (self.dino_weight or self.ibot_weight):
             msg = "dino_weight and ibot_weight are both 0: nothing would be learned. Set one above 0."
+            raise ValueError(msg)
+        if self.optimizer == "muon" and self.strategy == "fsdp":
+            msg = "Muon turns whole matrices, and fsdp parts them over devices. Set optimizer adamw or strategy ddp."
             raise ValueError(msg)
         if self.token_limit * self.views_in_tokens > self.tokens_per_batch or self.token_limit < 4:
             msg = (

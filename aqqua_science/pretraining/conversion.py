@@ -85,7 +85,9 @@ def convert(checkpoint, *, vit=None, patch_size=14, registers=None):
     name = _size(weights, depth, expected=vit)
     found = weights.get("register_tokens", weights["cls_token"][:, :0])[0]
     n_registers = len(found) if registers is None else registers
-    network = ViT(name, patch_size=patch_size, registers=n_registers, positions="grid", pixel_size_token=False)
+    network = ViT(
+        name, patch_size=patch_size, registers=n_registers, stem="linear", positions="grid", pixel_size_token=False
+    )
     network.to(torch.promote_types(weights["cls_token"].dtype, torch.float32)).requires_grad_(False)
     kernel = _resized(weights["patch_embed.proj.weight"], patch_size)
     network.patch.weight[:], network.patch.bias[:] = _grey(kernel, weights["patch_embed.proj.bias"])

@@ -122,7 +122,7 @@ def distil(
             if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
                 now = {"step": step + 1, "next": following}
                 save_encoder(pupil.vit, out / ENCODER, about=about | {"step": step + 1})
-                checkpoints.save(out / CHECKPOINTS, models={"pupil": pupil}, optimizer=optimizer, state=now, keep=1)
+                checkpoints.save(out / CHECKPOINTS, models={"pupil": pupil}, optimizers=[optimizer], state=now, keep=1)
     return out
 
 
@@ -191,7 +191,7 @@ def _restore(out, pupil, optimizer):
     last = next(reversed(checkpoints.complete(out / CHECKPOINTS)), None)
     state = {"step": 0, "next": 0}
     if last:
-        checkpoints.restore(last, models={"pupil": pupil}, optimizer=optimizer)
+        checkpoints.restore(last, models={"pupil": pupil}, optimizers=[optimizer])
         state = checkpoints.read_state(last)
     truncate_log(out / LOG, state["step"])
     return state

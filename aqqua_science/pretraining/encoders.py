@@ -134,9 +134,9 @@ def begin_from(vit, weights):
     except Exception as error:  # whatever a foreign file makes torch say
         msg = f"the weights {weights} cannot be read: {error}. Correct start; it is a run, an encoder or a state dict."
         raise StoreError(msg) from error
-    theirs = {name: found.settings[name] for name in size}
-    if theirs != size:
-        msg = f"start = {str(weights)!r} is a network with {theirs}; the configuration wants {size}. Make them agree."
+    ours, theirs = ({name: of[name] for name in (*size, "stem")} for of in (vit.settings, found.settings))
+    if theirs != ours:
+        msg = f"start = {str(weights)!r} is a network with {theirs}; the configuration wants {ours}. Make them agree."
         raise SchemaError(msg)
     tensors = found.state_dict()
     if found.settings["positions"] != vit.settings["positions"]:

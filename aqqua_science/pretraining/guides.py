@@ -12,7 +12,7 @@ from torch.nn import functional
 from aqqua_science.schema import SchemaError, nearest_name
 
 HIDDEN = 128
-"""Width of a head."""
+"""Width of an adversary."""
 
 FARTHEST = 5.0
 """Standard deviations from the mean beyond which a measured feature teaches nothing more."""
@@ -143,8 +143,9 @@ class GuideHeads(nn.Module):
     Small heads that learn columns of the metadata from an embedding.
 
     A column of text becomes classes (a class of one row counts as missing), a column of numbers or times is
-    standardised, after a logarithm where all are positive. An auxiliary head teaches the encoder its column, an
-    adversarial one makes the encoder forget it (Ganin & Lempitsky 2015, doi:10.48550/arXiv.1409.7495).
+    standardised, after a logarithm where all are positive. An auxiliary head teaches the encoder its column; it is
+    linear, so that linear models can read what was taught. An adversarial one makes the encoder forget its column
+    (Ganin & Lempitsky 2015, doi:10.48550/arXiv.1409.7495); it has a hidden layer, so that little can hide from it.
 
     Parameters
     ----------
@@ -165,10 +166,7 @@ class GuideHeads(nn.Module):
         super().__init__()
         self.guides = dict(guides)
         self.columns = {name: _read_column(table, name) for name in guides}
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, column.width))
-            for column in self.columns.values()
-        )
+        self.heads = nn.ModuleList(_head(guides[name].kind, dim, column.width) for name, column in self.columns.items())
 
     def targets(self, rows):
         """
@@ -234,6 +232,13 @@ class GuideHeads(nn.Module):
             Kind, weight, and classes or how numbers were scaled.
         """
         return {name: {**self.guides[name].model_dump(), **c.describe()} for name, c in self.columns.items()}
+
+
+def _head(kind, dim, width):
+    """What answers for one column."""
+    if kind == "auxiliary":
+        return nn.Sequential(nn.LayerNorm(dim, elementwise_affine=False), nn.Linear(dim, width))
+    return nn.Sequential(nn.Linear(dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, width))
 
 
 def _read_column(table, name):

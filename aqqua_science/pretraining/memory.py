@@ -4,6 +4,8 @@ import math
 
 from aqqua_science.images.patches import CHANNELS
 from aqqua_science.pretraining.config import LOCAL_SHARE
+from aqqua_science.pretraining.stems import CHANNELS as STEM_CHANNELS
+from aqqua_science.pretraining.stems import side_after
 from aqqua_science.pretraining.student import BOTTLENECK, WIDEST
 from aqqua_science.pretraining.vit import BANDS, SCALE_PERIODS, SIZES
 
@@ -19,7 +21,8 @@ def count_parameters(config):
 
     With width D, depth L, patch side p, r registers, B position bands and hidden width H = min(2048, 4 D), the
     transformer has L (12 D^2 + 15 D) in its blocks and (2 p^2 + 4 B + 8 channels + r + 7) D outside, 10 D more with a
-    token for the pixel size; a head has (D + 1) H + (H + 1) H + 64 (H + 1) and 64 for each prototype.
+    token for the pixel size; a head has (D + 1) H + (H + 1) H + 64 (H + 1) and 64 for each prototype. Convolutions of
+    c and 2 c channels put 10 c + (9 c + 1) 2 c + 2 c s^2 D in the place of p^2 D, with s = p / 4 rounded up.
 
     Parameters
     ----------
@@ -33,10 +36,16 @@ def count_parameters(config):
     width, depth, _ = SIZES[config.vit]
     outside = 2 * config.patch_size**2 + 4 * BANDS + CHANNELS + config.registers + 6
     outside += (2 * len(SCALE_PERIODS) + 2) * config.pixel_size_token
+    convolutions = 0
+    if config.stem == "convolution":
+        few, many = STEM_CHANNELS
+        outside += many * side_after(config.patch_size) ** 2 - config.patch_size**2
+        convolutions = 10 * few + (9 * few + 1) * many
     hidden = min(WIDEST, 4 * width)
     head = (width + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * BOTTLENECK + BOTTLENECK * config.prototypes
     n_heads = bool(config.dino_weight) + bool(config.ibot_weight)
-    return {"vit": depth * (12 * width**2 + 15 * width) + outside * width, "heads": n_heads * head}
+    vit = depth * (12 * width**2 + 15 * width) + outside * width + convolutions
+    return {"vit": vit, "heads": n_heads * head}
 
 
 def memory_needed(config, *, devices=1, images=None):
@@ -52,7 +61,8 @@ def memory_needed(config, *, devices=1, images=None):
     19 D + h. In bfloat16 all but the 2 D of the residual stream take half. With `checkpoint_activations` a block keeps
     D, and one block at a time the whole. Heads keep 2 (D + 4 hidden) and so on a row; logits and targets are float32,
     with n images in v views and m masked patches (v + 5) n + 2 m rows of all prototypes, and as much again as the
-    views' and masked patches' rows on the way back. Targets of all pieces of `accumulate` are held at once.
+    views' and masked patches' rows on the way back. Convolutions keep what goes in and out of each GELU. Targets of all
+    pieces of `accumulate` are held at once.
 
     Parameters
     ----------
@@ -114,6 +124,10 @@ def _activations(config, work):
     block = tokens * (2 * width * wide + 17 * width * narrow + (heads + 4) * wide)
     blocks = depth * tokens * width * wide + block if config.checkpoint_activations else depth * block
     patches = work["tokens"] * (2 * config.patch_size**2 + 4 * BANDS) * narrow
+    if config.stem == "convolution":
+        few, many = STEM_CHANNELS
+        side = side_after(config.patch_size)
+        patches += work["tokens"] * (2 * few * math.ceil(config.patch_size / 2) ** 2 + 2 * many * side**2) * narrow
     return blocks + patches + tokens * (width * wide + 16)
 
 

@@ -90,6 +90,7 @@ def new_vit(config):
         config.vit,
         patch_size=config.patch_size,
         registers=config.registers,
+        stem=config.stem,
         positions=config.positions,
         pixel_size_token=config.pixel_size_token,
         checkpoint_activations=config.checkpoint_activations,

@@ -42,9 +42,7 @@ class Trainer:
             begin_from(self.student.vit, config.start)
         self.teacher = Teacher(self.student)
         self._spread()
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.student, config.weight_decay[0]), lr=config.learning_rate
-        )
+        self.optimizers = optimizers(self.student, config)
         self.weights = weights(config)
 
     def _spread(self):
@@ -100,8 +98,9 @@ class Trainer:
         if not (torch.isfinite(torch.tensor([found["loss"], norm])).all()):
             msg = f"loss {found['loss']}, gradient {norm}"
             raise Diverged(msg)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.teacher.follow(self.student, schedules.cosine(number, config.steps, config.momentum))
         return found
 
@@ -147,7 +146,7 @@ class Trainer:
     def _schedule(self, number):
         rate = schedules.learning_rate(number, self.config)
         decay = schedules.cosine(number, self.config.steps, self.config.weight_decay)
-        for group in self.optimizer.param_groups:
+        for group in [group for optimizer in self.optimizers for group in optimizer.param_groups]:
             group["lr"] = rate
             group["weight_decay"] = decay if group["decays"] else 0.0
         return rate
@@ -180,7 +179,7 @@ class Trainer:
         state : dict
         """
         checkpoints.save(
-            folder, models=self.models, optimizer=self.optimizer, state=state | {"anchor": bool(self.teacher.anchor)},
+            folder, models=self.models, optimizers=self.optimizers, state=state | {"anchor": bool(self.teacher.anchor)},
             keep=self.config.keep_checkpoints, rank=self.rank,
         )  # fmt: skip
 
@@ -200,7 +199,7 @@ class Trainer:
         state = checkpoints.read_state(checkpoint)
         if state["anchor"]:
             self.teacher.set_anchor()
-        checkpoints.restore(checkpoint, models=self.models, optimizer=self.optimizer)
+        checkpoints.restore(checkpoint, models=self.models, optimizers=self.optimizers)
         return state
 
     def encoder(self):
@@ -213,6 +212,32 @@ class Trainer:
             On the CPU.
         """
         return self.teacher.whole_vit().to("cpu").eval()
+
+
+def optimizers(student, config):
+    """
+    Make what changes the weights.
+
+    Muon (Jordan et al. 2024; scaled to AdamW's steps as in Liu et al. 2025, arXiv 2502.16982) turns the matrices of the
+    transformer's blocks by orthogonal steps; all else, and everything without it, is AdamW's.
+
+    Parameters
+    ----------
+    student : Student
+    config : PretrainConfig
+
+    Returns
+    -------
+    list of torch.optim.Optimizer
+    """
+    groups, rate = parameter_groups(student, config.weight_decay[0]), config.learning_rate
+    if config.optimizer == "adamw":
+        return [torch.optim.AdamW(groups, lr=rate)]
+    inner = {id(p) for p in student.vit.blocks.parameters() if p.ndim == 2}
+    matrices = [p for p in groups[0]["params"] if id(p) in inner]
+    groups[0]["params"] = [p for p in groups[0]["params"] if id(p) not in inner]
+    muon = torch.optim.Muon([groups[0] | {"params": matrices}], lr=rate, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(groups, lr=rate)]
 
 
 def parameter_groups(model, decay):

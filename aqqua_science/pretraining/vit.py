@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from aqqua_science.images.patches import CHANNELS
 from aqqua_science.pretraining.kernels import attention, masked
 from aqqua_science.pretraining.packing import boundaries
+from aqqua_science.pretraining.stems import Convolutions
 
 SIZES = {
     "nano": (192, 8, 3),
@@ -57,6 +58,8 @@ class ViT(nn.Module):
     patch_size : int
         Pixels along a side.
     registers : int
+    stem : {"convolution", "linear"}
+        How pixels become tokens: by a few convolutions within each patch, or by one matrix.
     positions : {"micrometres", "grid"}
         Where a patch is: in micrometres from the image's centre, or in patches from it.
     pixel_size_token : bool
@@ -66,16 +69,16 @@ class ViT(nn.Module):
     """
 
     def __init__(
-        self, vit, *, patch_size=14, registers=4, positions="micrometres", pixel_size_token=True,
+        self, vit, *, patch_size=14, registers=4, stem="convolution", positions="micrometres", pixel_size_token=True,
         checkpoint_activations=False,
     ):  # fmt: skip
         super().__init__()
         width, depth, heads = SIZES[vit]
-        self.settings = {"vit": vit, "patch_size": patch_size, "registers": registers, "positions": positions}
-        self.settings["pixel_size_token"] = pixel_size_token
+        self.settings = {"vit": vit, "patch_size": patch_size, "registers": registers, "stem": stem}
+        self.settings |= {"positions": positions, "pixel_size_token": pixel_size_token}
         self.width = width
         self.checkpoint_activations = checkpoint_activations
-        self.patch = nn.Linear(patch_size**2, width)
+        self.patch = Convolutions(patch_size, width) if stem == "convolution" else nn.Linear(patch_size**2, width)
         self.unseen = nn.Linear(patch_size**2, width, bias=False)
         self.level = nn.Linear(1, width, bias=False)
         self.channel = nn.Embedding(CHANNELS, width)
@@ -99,6 +102,8 @@ class ViT(nn.Module):
             else:
                 nn.init.trunc_normal_(parameter, std=0.02)
         nn.init.zeros_(self.unseen.weight)
+        if self.settings["stem"] == "convolution":
+            self.patch.initialise()
 
     @property
     def n_special(self):
@@ -180,7 +185,7 @@ class ViT(nn.Module):
         tokens = [self.cls.expand(n, 1, -1), self.register.expand(n, -1, -1)]
         if self.pixel_size is not None:
             tokens.append(self.pixel_size(scale_codes(pixel_size_um).to(self.cls.dtype)).unsqueeze(1))
-        return torch.cat([t.to(self.patch.weight.dtype) for t in tokens], dim=1)
+        return torch.cat([t.to(self.cls.dtype) for t in tokens], dim=1)
 
     def _transform(self, x, attend):
         for block in self.blocks:

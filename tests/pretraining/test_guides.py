@@ -47,19 +47,32 @@ class TestReversal:
 
     @pytest.mark.parametrize("progress", [0.0, 0.1, 1.0])
     def test_an_adversary_acts_as_ganin_and_lempitsky_schedule_it(self, table, progress):
+        """The head learns as if it stood alone; what lies before it gets the gradient reversed."""
         x = torch.randn(6, 4, requires_grad=True)
-        found = []
-        for guide in (LEARN, FORGET):
-            heads = heads_for(table, instrument=guide)
-            loss = heads.losses(x, heads.targets(table), progress)["instrument"]
-            parts = torch.autograd.grad(loss.sum(), [x, *heads.parameters()])
-            found.append((loss.detach(), parts))
-        (learned, of_learning), (forgotten, of_forgetting) = found
-        assert torch.equal(learned, forgotten)
+        heads = heads_for(table, instrument=FORGET)
+        target = heads.targets(table)["instrument"]
+        loss = heads.losses(x, {"instrument": target}, progress)["instrument"]
+        plain = heads.columns["instrument"].loss(heads.heads[0](x), target)
+        assert torch.equal(loss, plain)
+        of_forgetting, of_learning = (
+            torch.autograd.grad(found.sum(), [x, *heads.parameters()]) for found in (loss, plain)
+        )
         strength = 2 / (1 + math.exp(-10 * progress)) - 1
         torch.testing.assert_close(of_forgetting[0], -strength * of_learning[0])
         for a, b in zip(of_learning[1:], of_forgetting[1:], strict=True):
             assert torch.equal(a, b)
+
+    def test_what_is_taught_is_a_linear_function_of_the_normalised_embedding(self, table):
+        """Least squares on the normalised embedding leaves nothing of an auxiliary head, and much of an adversary."""
+        x = torch.randn(200, 4)
+        known = torch.cat([torch.nn.functional.layer_norm(x, (4,)), torch.ones(200, 1)], dim=1)
+        left = []
+        for guide in (LEARN, FORGET):
+            answer = heads_for(table, instrument=guide).heads[0](x).detach()
+            fitted = known @ torch.linalg.lstsq(known, answer, driver="gelsd").solution
+            left.append(float((answer - fitted).var() / answer.var()))
+        assert left[0] < 1e-6
+        assert left[1] > 1e-3
 
 
 class TestTargets:

@@ -116,6 +116,7 @@ def test_pieces_of_a_batch_learn_the_same(drawn, tmp_path):
         {"positions": "grid"}, {"pixel_size_token": False}, {"registers": 0}, {"views": {"n_local": 0}},
         {"views": {"n_local": 2, "square": 42}}, {"checkpoint_activations": True}, {"precision": "bfloat16"},
         {"guides": {"instrument": {"kind": "adversarial"}, "measured": {"kind": "auxiliary"}}},
+        {"optimizer": "muon"}, {"stem": "linear"},
     ],
     ids=lambda s: next(iter(s)),
 )  # fmt: skip

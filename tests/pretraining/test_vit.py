@@ -30,9 +30,10 @@ def small_vit(**settings):
     return vit
 
 
-@pytest.fixture(params=["micrometres", "grid"])
+@pytest.fixture(params=[("micrometres", "convolution"), ("grid", "linear")], ids=lambda p: p[0])
 def vit(request):
-    return small_vit(positions=request.param)
+    positions, stem = request.param
+    return small_vit(positions=positions, stem=stem)
 
 
 def padded(packed):
@@ -204,7 +205,7 @@ def test_masked_patches_are_not_seen():
 def test_sizes_are_those_of_the_papers(name, millions):
     """ViT-Ti 5.7, S 22, B 86 and L 304 million (Touvron et al. 2021), less the embedding of three colours."""
     with torch.device("meta"):
-        vit = ViT(name)
+        vit = ViT(name, stem="linear")
     assert len(vit.blocks) == SIZES[name][1]
     assert sum(p.numel() for p in vit.parameters()) / 1e6 == pytest.approx(millions, rel=0.02)
 
