@@ -16,6 +16,7 @@ RATES = {
     "images_per_second": ("images a second", {"start": 0}),
     "occupancy": ("batch filled, %", {"start": 0, "end": 102}),
     "memory_gb": ("GPU memory, GB", {"start": 0}),
+    "gpu_use": ("share of the time that the GPU works", {"start": 0, "end": 1}),
 }
 """Columns of a log that have a chart of their own: its title and bounds."""
 JUDGEMENTS = {

@@ -51,6 +51,7 @@ class Monitor(contextlib.AbstractContextManager):
         line["images_per_second"] = share.n_images / seconds
         if torch.cuda.is_available():
             line["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+            line["gpu_use"] = torch.cuda.utilization() / 100
         self._write(LOG, "training", line)
 
     def evaluation(self, done, found):

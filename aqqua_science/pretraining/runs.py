@@ -135,6 +135,7 @@ class Run:
         last, steps = (lines or [{}])[-1], self.config.steps
         row = {"state": self.state, "step": f"{last.get('step', 0):,} of {steps:,}"}
         forms = {"loss": "{:.3f}", "images_per_second": "{:,.0f}", "occupancy": "{:.0%}", "memory_gb": "{:.1f}"}
+        forms["gpu_use"] = "{:.0%}"
         row |= {name: form.format(last[name]) for name, form in forms.items() if last.get(name) is not None}
         if row["state"] != "COMPLETED" and {"images", "images_per_second"} <= last.keys():
             row["left"] = _duration((steps - last["step"]) * _seconds_a_step(lines[-RECENT:]))

@@ -158,7 +158,9 @@ def _keep(trainer, store, out, state):
     """A checkpoint, and the encoder as it is now."""
     encoder = trainer.encoder()
     if trainer.rank == 0:
-        save_encoder(encoder, out / ENCODER, about=_about(trainer.config, store, state["step"]))
+        guides = trainer.student.guides
+        about = _about(trainer.config, store, state["step"]) | {"guides": guides.describe() if guides else {}}
+        save_encoder(encoder, out / ENCODER, about=about)
     trainer.save(out / CHECKPOINTS, state)
 
 

@@ -270,6 +270,14 @@ def test_half_precision_trains_with_an_anchor(drawn, tmp_path):
     assert np.isfinite(log["gram"].iloc[-1])
 
 
+def test_the_encoder_tells_what_it_was_guided_by(drawn, tmp_path):
+    told = SMALL | {"steps": 1, "guides": {"measured": {"kind": "auxiliary"}, "instrument": {"kind": "adversarial"}}}
+    run = pretrain(drawn, told, out=tmp_path / "run")
+    guides = load(run.path).about["guides"]
+    assert set(guides["instrument"]["classes"]) == set(drawn.table["instrument"])
+    assert len(guides["measured"]["mean"]) == 92
+
+
 def test_a_failed_step_with_guides_and_a_draw_is_replayed(drawn, tmp_path, monkeypatch):
     import pandas as pd
 
