@@ -145,13 +145,20 @@ def _step(trainer, share, out):
             "and begin another run."
         )
         raise FloatingPointError(msg) from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
         msg = (
             f"the device is out of memory at a batch of {trainer.config.tokens_per_batch:,} tokens. Raise accumulate "
             "(pieces of a batch; only KoLeo, which looks for neighbours within a piece, feels it), set "
             "checkpoint_activations, or strategy 'fsdp'; then the same call goes on from the last checkpoint."
         )
         raise MemoryError(msg) from error
+
+
+def _out_of_memory(error):
+    """Whether an allocation failed; on processors torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _keep(trainer, store, out, state):

@@ -270,6 +270,23 @@ def test_half_precision_trains_with_an_anchor(drawn, tmp_path):
     assert np.isfinite(log["gram"].iloc[-1])
 
 
+def test_out_of_memory_is_told_with_its_remedy_and_nothing_is_lost(drawn, undisturbed, tmp_path, monkeypatch):
+    from aqqua_science.pretraining.trainer import Trainer
+
+    step = Trainer.step
+
+    def greedy(self, share):
+        if share.number == 3:
+            torch.empty(2**46)
+        return step(self, share)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "step", greedy)
+        with pytest.raises(MemoryError, match=r"640 tokens\. Raise accumulate"):
+            pretrain(drawn, SMALL, out=tmp_path / "run")
+    assert_same(pretrain(drawn, SMALL, out=tmp_path / "run"), undisturbed)
+
+
 def test_the_encoder_tells_what_it_was_guided_by(drawn, tmp_path):
     told = SMALL | {"steps": 1, "guides": {"measured": {"kind": "auxiliary"}, "instrument": {"kind": "adversarial"}}}
     run = pretrain(drawn, told, out=tmp_path / "run")
