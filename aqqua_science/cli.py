@@ -1,8 +1,7 @@
 """The `aqqua` command: each verb is one library call."""
 
 import json
-import platform
-import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from aqqua_science.terminal import (
     say_what_next,
     stop,
     tell,
+    tell_facts,
     tell_ingest,
     tell_run,
 )
@@ -284,27 +284,107 @@ def pretrain(
 
 
 @app.command()
+def embed(
+    store: Annotated[Path, typer.Argument(help="Folder of a store.")],
+    to: Annotated[Path, typer.Option(help="Folder of the features (Zarr); what was interrupted goes on.")],
+    encoder: Annotated[
+        str, typer.Option(help="default, measured, an ONNX file, or the folder of a run of pretraining.")
+    ] = "default",
+    dtype: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
+    workers: Annotated[int, typer.Option(help="Processes that work at the same time.", min=1)] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Turn the images of a store into features. Run again, it goes on where it stopped."""
+    import time
+
+    from aqqua_science.features import embed as embed_
+
+    started = time.perf_counter()
+    with resumable(), local_cluster(workers) as client:
+        told = {"dtype": dtype, "client": client, "device": device, "overwrite": overwrite}
+        features = embed_(store, encoder, to=to, **told)
+    n, d = features.shape
+    seconds = round(time.perf_counter() - started, 3)
+    if as_json:
+        print(json.dumps({"objects": n, "features": d, "seconds": seconds}))
+        return
+    print(f"{n:,} objects, {d} features of {features.attrs['encoder']}, {seconds:,.1f} s: {to}")
+
+
+@app.command()
+def classify(
+    store: Annotated[Path, typer.Argument(help="Folder of a store.")],
+    features: Annotated[Path, typer.Option(help="Features of the store, as `aqqua embed` writes them.")],
+    to: Annotated[Path, typer.Option(help="Parquet to write: a row for each object.")],
+    label: Annotated[str, typer.Option(help="Column of the store with the taxa to learn from.")] = "taxon",
+    head: Annotated[str, typer.Option(help="logistic, knn, forest or boosting.")] = "logistic",
+    groups: Annotated[
+        str, typer.Option(help="Column of what is never parted between learning and testing, or none.")
+    ] = "sample_id",
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Learn taxa from the labelled objects of a store, and name all of them."""
+    if to.exists() and not overwrite:
+        stop(f"{to} exists already. Pass --overwrite to replace it, or another --to.", code=2)
+    from aqqua_science.images import open_store
+    from aqqua_science.objects import TaxonClassifier
+    from aqqua_science.objects.catalogue import classify_store
+
+    told = {"label": label, "groups": None if groups == "none" else groups, "classifier": TaxonClassifier(head)}
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always")
+        told = classify_store(open_store(store), features, to=to, overwrite=overwrite, **told)
+    for remark in remarks:
+        print(remark.message, file=sys.stderr)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"{told['objects']:,} objects named by {told['classes']} taxa: {to}")
+    for name, value in (told["scores"] or {}).items():
+        print(f"  {name:28} {value:.3f}")
+
+
+@app.command()
+def benchmark(
+    stores: Annotated[list[Path], typer.Argument(help="Folders of labelled stores.")],
+    out: Annotated[Path, typer.Option(help="Folder for benchmark.json and benchmark.html.")],
+    encoder: Annotated[
+        str, typer.Option(help="default, measured, an ONNX file, or the folder of a run of pretraining.")
+    ] = "default",
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these answers instead: Parquet or CSV with object_id and taxon.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="How the entry is called.")] = None,
+    label: Annotated[str, typer.Option(help="Column with the taxa.")] = "taxon",
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Folder of another entry, to show beside this one. May be repeated.")
+    ] = None,
+    as_json: Json = False,
+):
+    """Judge an encoder, or somebody's answers, on labelled stores: taxa, counts, novelty, sizes, instruments."""
+    from aqqua_science.objects.benchmarking import benchmark as benchmark_
+    from aqqua_science.objects.benchmarking import read_answers, score_entry
+
+    told = {"out": out, "label": label, "beside": beside or ()}
+    with resumable():
+        if predictions is None:
+            found = benchmark_(stores, encoder=encoder, name=name, **told)
+        else:
+            found = score_entry(stores, read_answers(predictions), name=name or predictions.stem, **told)
+    if as_json:
+        print(json.dumps(found))
+        return
+    for store, part in found["stores"].items():
+        scores = part["classification"]["scores"]
+        words = [f"{key.replace('_', ' ')} {value['value']:.3f}" for key, value in scores.items() if value["value"]]
+        print(f"{store}: {part['objects']:,} objects, {', '.join(words)}")
+    print(f"page: {out / 'benchmark.html'}")
+
+
+@app.command()
 def doctor(as_json: Json = False):
     """Print versions, cores and browser: what a bug report needs."""
-    import os
-
-    import aqqua_science
-    from aqqua_science.optional import versions
-
-    stack = ["numpy", "pandas", "scipy", "xarray", "dask", "zarr", "netCDF4", "pyarrow", "scikit-learn"]
-    stack += ["xgboost", "xgboost-cpu", "cartopy", "matplotlib", "panel", "holoviews", "torch"]
-    facts = {
-        "aqqua_science": aqqua_science.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "browser": next(filter(None, map(shutil.which, ("chromium", "google-chrome", "firefox"))), None),
-        "packages": versions(*stack),
-    }
-    if as_json:
-        print(json.dumps(facts))
-        return
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v or 'absent'}" for k, v in value.items())
-        print(f"{key:14} {value}")
+    tell_facts(as_json)

@@ -3,7 +3,16 @@
 import importlib
 from importlib import metadata
 
-EXTRAS = {"images": "maps", "habitat": "maps", "plot": "maps", "grids": "maps", "apps": "apps", "pretraining": "train"}
+EXTRAS = {
+    "images": "maps",
+    "habitat": "maps",
+    "plot": "maps",
+    "grids": "maps",
+    "apps": "apps",
+    "pretraining": "train",
+    "features": "embed",
+    "objects": "embed",
+}
 
 
 class MissingDependency(ImportError):

@@ -59,7 +59,13 @@ VOCABULARY = {
     "licence": Column("1", "licence of the image, such as CC BY 4.0"),
     "taxon": Column("1", "name of the taxon"),
     "taxon_status": Column("1", "who named the taxon", values=("validated", "predicted", "dubious")),
+    "subsample_fraction": Column(
+        "1", "share of the sample that was looked at", _POSITIVE, 1, "It is 1 / acq_sub_part of EcoTaxa's tables."
+    ),
     "esd_um": Column("um", "equivalent spherical diameter", 0),
+    "area_um2": Column("um2", "area of the outline", 0),
+    "biovolume_um3": Column("um3", "volume of the body", 0),
+    "n_cells": Column("1", "cells of a chain or colony", 1),
     "carbon_ug": Column("ug", "carbon of one object", 0),
 }
 """Every column name with a fixed meaning. Units are part of the contract, not a hint."""

@@ -119,6 +119,44 @@ def tell_run(run, seconds, as_json):
         print(f"{name.replace('_', ' '):18} {value}")
 
 
+def tell_facts(as_json):
+    """Print what a bug report needs."""
+    import os
+    import platform
+    import shutil
+
+    import aqqua_science
+    from aqqua_science.optional import versions
+
+    stack = ["numpy", "pandas", "scipy", "xarray", "dask", "zarr", "netCDF4", "pyarrow", "scikit-learn", "xgboost"]
+    stack += [
+        "xgboost-cpu",
+        "cartopy",
+        "matplotlib",
+        "panel",
+        "holoviews",
+        "onnxruntime",
+        "umap-learn",
+        "usearch",
+        "torch",
+    ]
+    facts = {
+        "aqqua_science": aqqua_science.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "browser": next(filter(None, map(shutil.which, ("chromium", "google-chrome", "firefox"))), None),
+        "packages": versions(*stack),
+    }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v or 'absent'}" for k, v in value.items())
+        print(f"{key:14} {value}")
+
+
 def refuse_to_overwrite(out, overwrite, inputs=()):
     if out.exists() and not out.is_dir():
         stop(f"{out} is a file, not a folder. Pass another --out.", code=2)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aqqua_science import cli
@@ -271,3 +272,36 @@ def test_pretrain_is_interrupted_and_goes_on(drawn, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["steps"] == 60
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 60
+
+
+def test_from_a_store_to_features_objects_and_a_benchmark(aqqua, drawn, tmp_path):
+    features, objects = tmp_path / "features.zarr", tmp_path / "objects.parquet"
+    code, out, _ = aqqua("embed", drawn.path, "--to", features, "--encoder", "measured", "--json")
+    found = json.loads(out)
+    assert (code, found["objects"], found["features"]) == (0, 24, 92)
+    arguments = ("classify", drawn.path, "--features", features, "--to", objects)
+    code, out, _ = aqqua(*arguments, "--groups", "none", "--json")
+    found = json.loads(out)
+    assert (code, found["objects"]) == (0, 24)
+    assert 0 < found["scores"]["accuracy"] <= 1
+    code, _, err = aqqua(*arguments, "--groups", "none")
+    assert (code, "--overwrite" in err) == (2, True)
+    code, out, _ = aqqua("benchmark", drawn.path, "--encoder", "measured", "--out", tmp_path / "judged", "--json")
+    assert (code, json.loads(out)) == (0, json.loads((tmp_path / "judged" / "benchmark.json").read_text()))
+    pd.read_parquet(objects)[["object_id", "taxon"]].to_csv(tmp_path / "answers.csv", index=False)
+    entry = ("--predictions", tmp_path / "answers.csv", "--out", tmp_path / "entry", "--beside", tmp_path / "judged")
+    code, out, _ = aqqua("benchmark", drawn.path, *entry)
+    assert code == 0
+    assert "drawn: 24 objects, accuracy" in out
+    page = (tmp_path / "entry" / "benchmark.html").read_text(encoding="utf-8")
+    assert "answers" in page
+    assert "measured" in page
+
+
+def test_the_new_verbs_tell_whose_fault_it_is(aqqua, drawn, tmp_path):
+    code, _, err = aqqua("embed", drawn.path, "--to", tmp_path / "f.zarr", "--encoder", "measurd")
+    assert (code, "Did you mean 'measured'" in err) == (1, True)
+    code, _, err = aqqua("classify", drawn.path, "--features", tmp_path / "no.zarr", "--to", tmp_path / "o.parquet")
+    assert (code, "holds no features" in err) == (2, True)
+    code, _, err = aqqua("benchmark", drawn.path, "--predictions", tmp_path / "no.csv", "--out", tmp_path / "b")
+    assert (code, "cannot be read" in err) == (1, True)

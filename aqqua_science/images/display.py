@@ -42,7 +42,7 @@ def _thumbnails(store):
     """Images spread evenly over the store, each with the length that its width has in the water."""
     n = min(_N_THUMBNAILS, len(store))
     chosen = np.linspace(0, len(store) - 1, n).astype(int) if n else []
-    table = store._take("metadata", np.asarray(chosen)) if n else None
+    table = store.metadata(np.asarray(chosen)) if n else None
     return "".join(_figure(store[int(row)], table.loc[row]) for row in chosen)
 
 

@@ -40,34 +40,27 @@ def measure(pixels, *, pixel_size_um):
     grey = planes.mean(axis=2)
     box = ndimage.find_objects(mask.view(np.uint8))[0]
     inside, piece = mask[box], grey[box]
-    found = _shape(inside, pixel_size_um) | _levels(grey, mask, planes) | _texture(piece, inside)
+    found = shape_of(inside, pixel_size_um) | _levels(grey, mask, planes) | _texture(piece, inside)
     found |= _symmetry(inside, piece) | _profiles(inside, piece) | _frame(grey, mask, pixel_size_um)
     values = np.nan_to_num(np.array(list(found.values()), float), posinf=0, neginf=0)
     return dict(zip(found, values.tolist(), strict=True))
 
 
-def measure_all(store, rows=None):
+def shape_of(mask, pixel_size_um):
     """
-    Measure images of a store.
+    Measure sizes and shape of a mask, and Hu's moments of it.
 
     Parameters
     ----------
-    store : ImageStore
-    rows : optional
-        As for `ImageStore.rows`; all by default.
+    mask : numpy.ndarray of bool, shape (height, width)
+        Not empty.
+    pixel_size_um : float
 
     Returns
     -------
-    numpy.ndarray of float, shape (image, feature)
-        In the order of `rows`.
+    dict of str to float
+        Sizes in micrometres, as natural logarithms; ratios; moments.
     """
-    rows = store.rows(rows)
-    sizes = store.table["pixel_size_um"].to_numpy(float)
-    return np.array([list(measure(store[int(r)], pixel_size_um=sizes[r]).values()) for r in rows])
-
-
-def _shape(mask, pixel_size_um):
-    """Sizes and shape of a mask, and Hu's moments of it."""
     y, x = np.nonzero(mask)
     z = x + 1j * y
     area, perimeter = len(z), _perimeter(mask)
@@ -107,6 +100,26 @@ def _shape(mask, pixel_size_um):
         "depth_mean": depth.mean() / depth.max(),
         "thin_share": (depth <= 0.25 * depth.max()).mean(),
     } | {f"hu_{i}": value for i, value in enumerate(_hu(d))}
+
+
+def measure_all(store, rows=None):
+    """
+    Measure images of a store.
+
+    Parameters
+    ----------
+    store : ImageStore
+    rows : optional
+        As for `ImageStore.rows`; all by default.
+
+    Returns
+    -------
+    numpy.ndarray of float, shape (image, feature)
+        In the order of `rows`.
+    """
+    rows = store.rows(rows)
+    sizes = store.table["pixel_size_um"].to_numpy(float)
+    return np.array([list(measure(store[int(r)], pixel_size_um=sizes[r]).values()) for r in rows])
 
 
 def _perimeter(mask):

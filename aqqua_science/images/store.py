@@ -170,6 +170,22 @@ class ImageStore:
         credit = "; ".join(source["contributors"])
         return {"source": name, "contributors": credit, "use_for_maps": source["use_for_maps"]}
 
+    def metadata(self, rows=None):
+        """
+        Get the metadata of some images without reading that of the others.
+
+        Parameters
+        ----------
+        rows : optional
+            As for `rows`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows of `table`, in the order asked for.
+        """
+        return self._take("metadata", self.rows(rows))
+
     def raw(self, rows=None):
         """
         Get every original column of some images, as text.

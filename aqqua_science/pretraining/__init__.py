@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "exporting": ["export"],
         "cluster": ["submit"],
         "failure": ["replay"],
+        "finetuning": ["finetune"],
         "training": ["pretrain"],
     },
 )

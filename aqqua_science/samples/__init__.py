@@ -5,7 +5,9 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "aggregate": ["biomass", "concentration"],
+        "aggregate": ["biomass", "by_group", "concentration"],
+        "communities": ["diversity"],
         "matchup": ["join_environment"],
+        "particles": ["size_spectrum", "sinking_flux"],
     },
 )

@@ -1,9 +1,13 @@
-"""From objects to samples: concentrations and biomass per volume of water, zeros kept."""
+"""From objects to samples: concentrations, biomass and mean traits per volume of water, zeros kept."""
+
+import itertools
 
 import numpy as np
 import pandas as pd
 
 from .. import schema
+from .counting_error import LEVEL, poisson_interval
+from .effort import FRACTION, exposure, rows_of, sample_key
 
 _UG_PER_MG = 1000.0
 
@@ -21,7 +25,8 @@ def concentration(objects, samples, *, value=None):
         One row per organism or particle, with `sample_id`.
     samples : pandas.DataFrame
         One row per volume of water, with `sample_id` and `volume_m3`. If both tables have `depth_bin`, a
-        sample is one bin of one `sample_id`.
+        sample is one bin of one `sample_id`. If not all of a sample was looked at, `subsample_fraction`, the share
+        that was.
     value : str, optional
         Column of `objects` to add up instead of counting.
 
@@ -47,7 +52,7 @@ def concentration(objects, samples, *, value=None):
     1         b        2.0         0.0
     """
     total = _total(objects, samples, value)
-    return samples.assign(**{f"{value or 'objects'}_m3": total / samples["volume_m3"].to_numpy(dtype=float)})
+    return _with_window(samples.assign(**{f"{value or 'objects'}_m3": total / exposure(samples)}), objects)
 
 
 def biomass(objects, samples, *, taxon=None, value="carbon_ug"):
@@ -97,6 +102,121 @@ def biomass(objects, samples, *, taxon=None, value="carbon_ug"):
     return table.assign(**{f"{value.removesuffix('_ug')}_mg_m3": per_ug / _UG_PER_MG})
 
 
+def by_group(objects, samples, *, group="taxon", key=None, totals=(), means=(), level=LEVEL):
+    """
+    Concentration, totals and mean traits of each group in each sample, with the error of counting.
+
+    Every group has a row in every sample: a group that was not found there has a concentration of zero, and an upper
+    limit above it.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        One row per organism, with the columns `key`, `group`, `totals` and `means`. Where parts of a sample were looked
+        at to different shares, ``subsample_fraction`` of each object's part (EcoTaxa's ``1 / acq_sub_part``).
+    samples : pandas.DataFrame
+        Every volume that was looked at, with `key` and ``volume_m3``, and ``subsample_fraction`` where that is one for
+        all of a sample.
+    group : str or list of str
+        Columns of `objects`; all combinations of their values are groups.
+    key : list of str, optional
+        Columns that tell samples apart; ``sample_id``, and ``depth_bin`` where both tables have it, if left out.
+    totals : sequence of str
+        Columns to add up per cubic metre, such as ``biovolume_um3`` or ``carbon_ug``.
+    means : sequence of str
+        Columns to average, such as ``esd_um``; each object weighs as many as it stands for. NaN without objects.
+    level : float
+        Confidence level of the interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per sample and group, in the order of `samples`: `key`, `group`, ``count`` (objects seen),
+        ``exposure_m3`` (the water in which each of them would have been seen), ``objects_m3``, its exact Poisson
+        interval ``objects_low_m3`` and ``objects_high_m3``, ``<total>_m3``, ``<total>_se_m3`` (from counting: compound
+        Poisson) and ``<mean>_mean``. NaN where the volume, a fraction or a value is not known.
+        ``attrs["size_window"]`` is that of `objects`, if `samples.windows.within` has chosen them.
+
+    Raises
+    ------
+    SchemaError
+        As in `concentration`; if both tables have fractions; or if a group is not named.
+
+    Notes
+    -----
+    The interval is that of random counts in one sample. Organisms in patches scatter more between samples:
+    `samples.counting_error.pool_replicates` tells by how much where there are replicates.
+
+    Examples
+    --------
+    >>> objects = pd.DataFrame({"sample_id": ["a", "a", "b"], "taxon": ["Copepoda", "Copepoda", "Rhizaria"]})
+    >>> samples = pd.DataFrame({"sample_id": ["a", "b"], "volume_m3": [0.5, 2.0]})
+    >>> by_group(objects, samples)[["taxon", "objects_m3", "objects_high_m3"]].round(2).values.tolist()
+    [['Copepoda', 4.0, 14.45], ['Rhizaria', 0.0, 7.38], ['Copepoda', 0.0, 1.84], ['Rhizaria', 0.5, 2.79]]
+    """
+    group = [group] if isinstance(group, str) else list(group)
+    key = sample_key(samples, objects) if key is None else list(key)
+    schema.require_columns(objects, [*group, *totals, *means], what="objects")
+    row, seen = rows_of(objects, samples, key), exposure(samples)
+    table, code = _every_combination(objects, samples, key, group)
+    n_groups = len(table) // max(len(samples), 1)
+    cell, stands_for = row * n_groups + code, _stands_for(objects, samples)
+    volume = np.repeat(seen, n_groups)
+
+    def add(values):
+        return np.bincount(cell, weights=values, minlength=len(table))
+
+    count, number = np.bincount(cell, minlength=len(table)), add(stands_for)
+    low, high = poisson_interval(count, level=level)
+    # One object more would stand for as many as those of its cell do, or for the most that one of its sample does.
+    each = np.where(count > 0, number / np.maximum(count, 1), np.repeat(_most(stands_for, row, len(samples)), n_groups))
+    columns = {"count": count, "exposure_m3": volume / each, "objects_m3": number / volume}
+    columns |= {"objects_low_m3": low * each / volume, "objects_high_m3": high * each / volume}
+    for name in totals:
+        values = _numbers(objects, name) * stands_for
+        columns |= {f"{name}_m3": add(values) / volume, f"{name}_se_m3": np.sqrt(add(values**2)) / volume}
+    with np.errstate(invalid="ignore"):
+        columns |= {f"{name}_mean": add(_numbers(objects, name) * stands_for) / number for name in means}
+    return _with_window(table.assign(**columns), objects)
+
+
+def _with_window(table, objects):
+    """Say of which sizes the objects are."""
+    if "size_window" in objects.attrs:
+        table.attrs["size_window"] = objects.attrs["size_window"]
+    return table
+
+
+def _every_combination(objects, samples, key, group):
+    """One row per sample and group, and the group of each object."""
+    if objects[group].isna().any(axis=None):
+        msg = f"{' and '.join(group)} must be known of every object. Name it 'unknown', or drop the object."
+        raise schema.SchemaError(msg)
+    coded = [pd.factorize(objects[name], sort=True) for name in group]
+    sizes = [len(names) for _, names in coded]
+    code = np.ravel_multi_index([c for c, _ in coded], sizes) if len(objects) else np.empty(0, dtype=int)
+    every = pd.DataFrame(list(itertools.product(*(names for _, names in coded))), columns=group)
+    table = samples[key].iloc[np.repeat(np.arange(len(samples)), len(every))].reset_index(drop=True)
+    return table.assign(**{n: np.tile(every[n].to_numpy(), len(samples)) for n in group}), code
+
+
+def _stands_for(objects, samples):
+    """How many objects of its part of the sample each object stands for, beyond the sample's own fraction."""
+    if FRACTION not in objects.columns:
+        return np.ones(len(objects))
+    if FRACTION in samples.columns:
+        msg = f"both objects and samples have {FRACTION}; what was split how often cannot be told. Give it in one."
+        raise schema.SchemaError(msg)
+    return 1 / exposure(objects[[FRACTION]].assign(volume_m3=1.0))
+
+
+def _most(stands_for, row, n_samples):
+    """The most that one object of each sample stands for; 1 where there is none."""
+    most = np.ones(n_samples)
+    np.fmax.at(most, row, stands_for)
+    return most
+
+
 def _of_taxon(objects, taxon):
     schema.require_columns(objects, ["taxon"], what="objects")
     for name in [taxon] if isinstance(taxon, str) else taxon:
@@ -111,20 +231,20 @@ def _of_taxon(objects, taxon):
 
 def _total(objects, samples, value):
     """Number of objects of each sample, or the sum of one of their columns."""
-    key = ["sample_id", *(["depth_bin"] if "depth_bin" in samples.columns and "depth_bin" in objects.columns else [])]
+    _refuse_own_fractions(objects)
+    key = sample_key(samples, objects)
     schema.require_columns(samples, [*key, "volume_m3"], what="samples")
     schema.require_columns(objects, [*key, *([value] if value else [])], what="objects")
-    schema.check(samples, required=key, unique=key)
-    row = pd.MultiIndex.from_frame(samples[key]).get_indexer(pd.MultiIndex.from_frame(objects[key]))
-    if (row < 0).any():
-        strays = objects.loc[row < 0, key]
-        msg = (
-            f"every object must belong to a sample; {len(strays)} of {len(objects)} do not, the first has "
-            f"{strays.iloc[0].to_dict()}. Add the sample with its volume, or drop its objects."
-        )
-        raise schema.SchemaError(msg)
+    row = rows_of(objects, samples, key)
     weights = None if value is None else _numbers(objects, value)
     return np.bincount(row, weights=weights, minlength=len(samples)).astype(float)
+
+
+def _refuse_own_fractions(objects):
+    """Fractions of objects would be forgotten here."""
+    if FRACTION in objects.columns:
+        msg = f"objects have {FRACTION}, which only by_group reads. Use it, or move the column to samples."
+        raise schema.SchemaError(msg)
 
 
 def _numbers(objects, value):

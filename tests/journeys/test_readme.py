@@ -28,7 +28,7 @@ def test_the_notebook_cell_runs(tmp_path, monkeypatch):
         ocean[names].to_netcdf(tmp_path / folder / "grid.nc")
     samples = sample_ocean(ocean, n_samples=200, rng=0).rename(columns={"biomass_mg_m3": "carbon_mg_m3"})
     monkeypatch.chdir(tmp_path)
-    cell = blocks_of("python")[2]
+    cell = blocks_of("python")[3]
     names = {"samples": samples.drop(columns=["time", "depth"])}
     exec(cell.replace("n_members=100, n_trees=200", "n_members=3, n_trees=20"), names)
     assert names["scores"]["scheme"].tolist() == ["random", "blocks"]
@@ -63,6 +63,18 @@ def test_the_encoder_cell_runs(tmp_path, monkeypatch):
     exec(cell, names)
     assert names["numbers"].shape == (30, 192)
     assert Path("nano.onnx").stat().st_size < 8e6
+
+
+def test_the_organisms_cell_runs(tmp_path, monkeypatch):
+    """On drawn pictures of eight samples."""
+    monkeypatch.chdir(tmp_path)
+    names = {"store": ingest(images(160, rng=0, instruments=["UVP6"]), "drawn")}
+    exec(blocks_of("python")[2], names)
+    assert len(names["objects"]) == 160
+    assert names["objects"]["carbon_ug"].gt(0).sum() > 80
+    assert names["counts"]["count"].sum() == pytest.approx(160)
+    assert len(names["flux"]) == len(names["samples"]) > 2
+    assert names["flux"]["flux_mg_m2_d"].max() > 0
 
 
 def test_the_recipe_is_a_recipe():

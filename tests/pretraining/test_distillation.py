@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from aqqua_science.images import ingest
-from aqqua_science.pretraining.distillation import _batches, _frozen, _Pupil, distil
+from aqqua_science.pretraining.distillation import _Pupil, distil
 from aqqua_science.pretraining.encoders import embeddings, load, whole_patches
+from aqqua_science.pretraining.lessons import batches, own_copy
 from aqqua_science.pretraining.packing import pack
 from aqqua_science.pretraining.vit import ViT
 from aqqua_science.schema import SchemaError
@@ -106,11 +107,11 @@ def test_a_finished_lesson_is_not_given_again(store, tmp_path):
 
 def test_the_first_loss_is_that_of_single_images(store, tmp_path):
     """1 - cosine of class tokens plus its mean over patches, image by image, from a wider teacher."""
-    teacher = _frozen(untaught("small"))
+    teacher = own_copy(untaught("small"))
     out = distil(teacher, store, out=tmp_path / "small", steps=1, tokens_per_batch=60)
     logged = json.loads((out / "log.jsonl").read_text())
     pupil = _Pupil("nano", teacher, seed=0)
-    packed, _ = next(_batches(store, np.arange(len(store)), teacher, tokens_per_batch=60, seed=0, start=0))
+    packed, *_ = next(batches(store, np.arange(len(store)), teacher, tokens_per_batch=60, seed=0, start=0))
     ends = packed.lengths.cumsum(0)
     cls, patches = [], []
     for size, end, pixel_size in zip(packed.lengths.tolist(), ends.tolist(), packed.pixel_size_um, strict=True):
@@ -131,9 +132,11 @@ def test_every_image_comes_once_an_epoch_and_no_batch_is_too_large(store):
     rows = np.arange(5, 60)
     seen, start = [], 0
     while start < 2 * len(rows):
-        packed, following = next(_batches(store, rows, _frozen(untaught()), tokens_per_batch=40, seed=3, start=start))
+        packed, following, places = next(
+            batches(store, rows, own_copy(untaught()), tokens_per_batch=40, seed=3, start=start)
+        )
         assert packed.lengths.sum() <= 40
-        assert len(packed.lengths) == following - start
+        assert len(packed.lengths) == len(places) == following - start
         assert (packed.lengths.diff() >= 0).all()
         seen += packed.pixel_size_um.tolist()
         start = following

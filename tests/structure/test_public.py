@@ -18,7 +18,7 @@ LIBRARY = [path for path in MODULES if path.stem not in {"cli", "terminal", "__m
 FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MAX_POSITIONAL = 3
 MAX_LINES = 400
-MAX_NAMES = 60
+MAX_NAMES = 90
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 

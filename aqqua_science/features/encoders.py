@@ -1,0 +1,291 @@
+"""Encoders: what turns images into features, be it a network in an ONNX file, one of torch, or a ruler."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from aqqua_science.files import file_hash
+from aqqua_science.images.measurements import measure
+from aqqua_science.images.patches import cut, intensities, pad_patches, shrink
+from aqqua_science.images.shards import StoreError
+from aqqua_science.optional import require
+from aqqua_science.schema import nearest_name
+
+DEFAULT = Path(__file__).with_name("nano.onnx")
+"""The encoder that comes with the package."""
+
+MEASURED_VERSION = 1
+"""Counts up whenever a measured feature changes its meaning, so that old models refuse new features."""
+
+TOKENS_PER_BATCH = 1_024
+"""Patches that are encoded together, padding included; larger batches leave the caches of a processor."""
+
+DIGITS = 16
+"""Of a SHA-256, which tell encoders apart."""
+
+_NAMED = ("default", "measured")
+
+
+class Image(NamedTuple):
+    """
+    An image as it was taken, and what its grey levels and pixels mean.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray of uint8 or uint16, shape (height, width) or (height, width, channel)
+    bit_depth : int
+    pixel_size_um : float
+    """
+
+    pixels: np.ndarray
+    bit_depth: int
+    pixel_size_um: float
+
+
+class Encoder(Protocol):
+    """
+    Whatever turns a list of images into an array with a row for each.
+
+    Attributes
+    ----------
+    name : str
+    fingerprint : str
+        Tells its features from those of every other encoder.
+    feature_names : tuple of str
+    """
+
+    name: str
+    fingerprint: str
+    feature_names: tuple
+
+    def __call__(self, images):
+        """Encode a list of `Image`; float32 of shape (image, feature)."""
+
+
+def open_encoder(encoder="default", *, device="cpu"):
+    """
+    Open an encoder.
+
+    Parameters
+    ----------
+    encoder : str, pathlib.Path or Encoder
+        ``"default"``, the network that comes with the package; ``"measured"``, classical features of shape, grey
+        levels and texture in micrometres; an ONNX file that `aqqua_science.pretraining.exporting.export` wrote; a run
+        of pretraining, its `encoder` folder or the safetensors file in it (these need torch); or an object that
+        follows `Encoder`, which is given back.
+    device : str
+        Where networks run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    ValueError
+        If there is no such encoder or device.
+    StoreError
+        If a file is no encoder of this package.
+    MissingDependency
+        If ONNX Runtime, or torch for a run, is not installed.
+    TypeError
+        If an object lacks what `Encoder` asks for.
+    """
+    if not isinstance(encoder, str | Path):
+        return _checked(encoder)
+    if str(encoder) == "measured":
+        return MeasuredEncoder()
+    path = DEFAULT if str(encoder) == "default" else Path(encoder)
+    if not path.exists():
+        raise ValueError(_absence(encoder))
+    return OnnxEncoder(path, device=device) if path.suffix == ".onnx" else TorchEncoder(path, device=device)
+
+
+def _checked(encoder):
+    """Give an object back if it can serve as an encoder."""
+    lacking = [name for name in ("name", "fingerprint", "feature_names") if not hasattr(encoder, name)]
+    lacking += [] if callable(encoder) else ["__call__"]
+    if lacking:
+        msg = (
+            f"{type(encoder).__name__} is no encoder: it lacks {', '.join(lacking)}. Pass a path, or an object that "
+            "follows aqqua_science.features.encoders.Encoder."
+        )
+        raise TypeError(msg)
+    return encoder
+
+
+def _absence(encoder):
+    """What to say where nothing is found."""
+    if str(encoder) == "default":
+        what = "the default encoder does not come with this installation"
+        return f"{what} ({DEFAULT.name} is not there). Pass 'measured', an ONNX file or a run of pretraining."
+    hint = nearest_name(encoder, _NAMED)
+    return f"there is no encoder {str(encoder)!r}.{hint} Pass 'default', 'measured', an ONNX file or a run."
+
+
+class MeasuredEncoder:
+    """Classical features of the main object, as `aqqua_science.images.measurements.measure` gives them."""
+
+    name = "measured"
+
+    def __init__(self):
+        self.feature_names = tuple(measure(np.eye(8, dtype=np.uint8), pixel_size_um=1.0))
+        told = json.dumps([MEASURED_VERSION, *self.feature_names])
+        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
+
+    def __call__(self, images):
+        rows = [list(measure(image.pixels, pixel_size_um=image.pixel_size_um).values()) for image in images]
+        return np.array(rows, np.float32)
+
+
+class OnnxEncoder:
+    """
+    A network in an ONNX file, run without torch.
+
+    It uses as many threads as the environment variable OMP_NUM_THREADS says, or all cores.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        As `aqqua_science.pretraining.exporting.export` writes it.
+    device : str
+
+    Raises
+    ------
+    StoreError
+        If the file is no encoder of this package.
+    ValueError
+        If there is no such device.
+    """
+
+    def __init__(self, path, *, device="cpu"):
+        path = Path(path)
+        self._session = _session(path, device)
+        notes = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.patch_size = json.loads(notes["settings"])["patch_size"]
+            about = json.loads(notes["about"])
+            self.max_tokens, self.square = about["max_tokens"], about.get("square")
+        except (KeyError, ValueError) as error:
+            msg = f"{path} does not tell how it wants images ({error} is missing). Export the run anew."
+            raise StoreError(msg) from error
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self.name, self.fingerprint = path.stem, file_hash(path)[:DIGITS]
+        self.feature_names = _numbered(self._session.get_outputs()[0].shape[-1])
+
+    def __call__(self, images):
+        patches = [self._patches(*image) for image in images]
+        found = np.empty((len(images), len(self.feature_names)), np.float32)
+        for some in padded_batches([len(p.values) for p in patches]):
+            padded = pad_patches([patches[i] for i in some])
+            found[some] = self._session.run(["embedding"], {name: padded[name] for name in self._inputs})[0]
+        return found
+
+    def _patches(self, pixels, bit_depth, pixel_size_um):
+        """Show the whole image, as `aqqua_science.pretraining.views.whole_view` does."""
+        size = {"patch_size": self.patch_size, "max_tokens": self.max_tokens}
+        view = {"pixels": intensities(pixels, bit_depth=int(bit_depth)), "pixel_size_um": float(pixel_size_um)}
+        if self.square is None:
+            planes, pixel_size_um = shrink(**view, **size)
+        else:
+            views = require("aqqua_science.pretraining.views", for_="features")
+            planes, pixel_size_um = views.whole_view(**view, **size, square=self.square)
+        return cut(planes, pixel_size_um=pixel_size_um, patch_size=self.patch_size)
+
+
+def _session(path, device):
+    """A file opened by ONNX Runtime on a device."""
+    onnxruntime = require("onnxruntime", for_="features")
+    kind, _, number = device.partition(":")
+    provider = f"{kind.upper()}ExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        known = [p.removesuffix("ExecutionProvider").lower() for p in onnxruntime.get_available_providers()]
+        msg = f"ONNX Runtime runs nothing on {device!r}; here it can use {', '.join(known)}. Install onnxruntime-gpu?"
+        raise ValueError(msg)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
+    where = [(provider, {"device_id": number} if number else {})]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=where)
+    except Exception as error:  # whatever a foreign file makes ONNX Runtime say
+        msg = f"{path} cannot be read: {error}. It is no ONNX file, or damaged; copy or export it anew."
+        raise StoreError(msg) from error
+
+
+def _numbered(n):
+    return tuple(f"embedding_{i}" for i in range(n))
+
+
+def padded_batches(lengths, budget=TOKENS_PER_BATCH):
+    """
+    Sort images into batches of about one length.
+
+    Parameters
+    ----------
+    lengths : list of int
+        Patches of each image.
+    budget : int
+        Patches of a batch at most, padding included; a longer image is a batch of its own.
+
+    Returns
+    -------
+    list of numpy.ndarray of int
+        Places of the images of each batch.
+    """
+    order = np.argsort(lengths, kind="stable")
+    batches, first = [], 0
+    for last, place in enumerate(order):
+        if last > first and (last + 1 - first) * lengths[place] > budget:
+            batches.append(order[first:last])
+            first = last
+    return [*batches, order[first:]] if len(order) else []
+
+
+class TorchEncoder:
+    """
+    A network of torch, as pretraining left it.
+
+    This rung lies beside that of pretraining and does not import it. A run is in pretraining's own format, so
+    pretraining is asked by name to read it, once somebody has passed one.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A run, its `encoder` folder, or the safetensors file in it.
+    device : str
+    """
+
+    def __init__(self, path, *, device="cpu"):
+        self._pretraining = require("aqqua_science.pretraining.encoders", for_="features")
+        self._torch = require("torch", for_="features")
+        self.device, self.name = device, Path(path).resolve().stem
+        self._vit = self._pretraining.load(path)
+        self.fingerprint = _weights_hash(self._vit)
+        self._vit = self._vit.to(device)
+        self.feature_names = _numbered(self._vit.width)
+
+    def __call__(self, images):
+        packing = require("aqqua_science.pretraining.packing", for_="features")
+        facts = [{"bit_depth": image.bit_depth, "pixel_size_um": image.pixel_size_um} for image in images]
+        cut_as_wanted = self._pretraining.whole_patches
+        patches = [cut_as_wanted(i.pixels, self._vit, **of) for i, of in zip(images, facts, strict=True)]
+        found = np.empty((len(images), len(self.feature_names)), np.float32)
+        with self._torch.inference_mode():
+            for some in padded_batches([len(p.values) for p in patches], 8 * TOKENS_PER_BATCH):
+                pack = packing.pack([patches[i] for i in some]).to(self.device)
+                found[some] = self._vit(pack).cls.float().cpu().numpy()
+        return found
+
+
+def _weights_hash(vit):
+    """Tell networks apart by their weights and how they want images."""
+    wanted = {name: vit.about.get(name) for name in ("max_tokens", "square")}
+    digest = hashlib.sha256(json.dumps([vit.settings, wanted], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(vit.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:DIGITS]

@@ -1,0 +1,19 @@
+"""Objects: organisms and particles with their taxon, size, traits and carbon."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "classification": ["TaxonClassifier"],
+        "counting": ["quantify"],
+        "novelty": ["NoveltyScorer"],
+        "grouping": ["Groups"],
+        "segmentation": ["segment"],
+        "measurement": ["measure"],
+        "taxonomy": ["Taxonomy"],
+        "conversion": ["carbon", "carbon_interval"],
+        "propagation": ["sample_carbon"],
+        "benchmarking": ["benchmark"],
+    },
+)

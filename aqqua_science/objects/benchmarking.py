@@ -1,0 +1,276 @@
+"""The benchmark: the same questions asked of any encoder, on any labelled stores."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aqqua_science import __version__
+from aqqua_science.features import embed
+from aqqua_science.files import write_json
+from aqqua_science.images import open_store
+from aqqua_science.images.sizes import esd_um
+from aqqua_science.objects import leaderboard, protocol, shifts, transfer
+from aqqua_science.schema import SchemaError
+
+VERSION = 1
+"""Counts up when a question changes: scores of two versions are not compared."""
+
+MOST = 50_000
+"""Labelled objects of a store that are judged; of more, a random part, the same for every encoder."""
+
+GROUPS = ("sample_id", "acquisition_id", "source")
+"""What is kept together, the first of which a store knows several."""
+
+FEWEST_GROUPS = 5
+
+
+def benchmark(
+    stores, *, out, encoder="default", label="taxon", groups=None, beside=(), name=None, client=None, device="cpu",
+    rng=0,
+):  # fmt: skip
+    """
+    Judge an encoder on labelled stores.
+
+    On each store: accuracy, balanced accuracy, precision and recall of plankton, also by groups of taxa and against
+    guessing; calibration; a few examples (1, 5, 10, 50) of each taxon; taxa that were never seen; counts of communities
+    of other composition; sizes. Over all: how well the instrument is told, and instruments and regions left out of
+    training. Objects of one sample are never parted. Intervals (90 %) come from drawing samples anew.
+
+    Parameters
+    ----------
+    stores : ImageStore, str, pathlib.Path or list of these
+    out : str or pathlib.Path
+        Folder for `benchmark.json` (the same bytes when it is run again), `timing.json`, `benchmark.html`, and the
+        features.
+    encoder : str, pathlib.Path or Encoder
+        As for `features.embed`.
+    label : str
+        Column of the store's table with the taxon.
+    groups : dict of str to str, optional
+        Taxon -> group of taxa; by default the parent of `Child<Parent`, or the first word of a name.
+    beside : sequence of str or pathlib.Path
+        Folders of other entries, which the page shows beside this one.
+    name : str, optional
+        Of the entry; the encoder's by default.
+    client : distributed.Client, optional
+        For `features.embed`.
+    device : str
+    rng : int
+
+    Returns
+    -------
+    dict
+        What `benchmark.json` holds.
+
+    Raises
+    ------
+    SchemaError
+        If a store has no labels of two taxa.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from aqqua_science.images import ingest
+    >>> from aqqua_science.synthetic import images
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> store = ingest(images(40, rng=0, instruments=["UVP6"]), folder / "drawn.aqqua")
+    >>> found = benchmark(store, encoder="measured", out=folder / "judged")
+    >>> found["stores"]["drawn"]["classification"]["scores"]["accuracy"]["value"] > 0.3
+    True
+    """
+    out, stores = Path(out), _opened(stores)
+    judged, speeds = {}, {}
+    for store in stores:
+        started, table, place = time.perf_counter(), _table(store, label, rng), out / "features" / store.path.stem
+        told = {"to": place.with_suffix(".zarr"), "client": client, "device": device}
+        features = embed(store, encoder, rows=table.index, **told)
+        speeds[store.path.stem] = {"images": len(table), "seconds": round(time.perf_counter() - started, 3)}
+        judged[store.path.stem] = _labelled(store, table, features, label=label)
+    found = {
+        "version": VERSION,
+        "name": name or str(features.attrs["encoder"]),
+        "encoder": {k: features.attrs[k] for k in ("encoder", "fingerprint")} | {"features": features.sizes["feature"]},
+        "aqqua_science": __version__,
+        "rng": rng,
+        "stores": {k: judge(data, groups=groups, rng=rng) for k, data in judged.items()},
+        "together": _across(judged, groups=groups, rng=rng),
+    }
+    write_json(found, out / leaderboard.RESULT)
+    write_json(speeds, out / "timing.json")
+    leaderboard.write_page([found, *map(leaderboard.read_entry, beside)], out / "benchmark.html", speeds=speeds)
+    return found
+
+
+def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, beside=(), rng=0):
+    """
+    Score answers that somebody else gives, as an entry to an open competition.
+
+    Parameters
+    ----------
+    stores : ImageStore, str, pathlib.Path or list of these
+    predictions : pandas.DataFrame
+        With `object_id` and `taxon`. Objects without an answer count as wrong.
+    out : str or pathlib.Path
+        Folder for `benchmark.json` and `benchmark.html`.
+    name : str
+        Of the entry.
+    label : str
+    groups : dict of str to str, optional
+    beside : sequence of str or pathlib.Path
+    rng : int
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    SchemaError
+        If a column is absent, an object has two answers, or no answer is of an object of the stores.
+    """
+    answers = leaderboard.check_predictions(predictions)
+    found, seen = {}, 0
+    for store in _opened(stores):
+        data = _table(store, label, rng)
+        given = answers.reindex(data["object_id"].to_numpy())
+        seen += int(given.notna().sum())
+        samples, by = _groups(data)
+        told = given.fillna("").to_numpy(str), data[label].to_numpy(str)
+        scores = protocol.answer_scores(told[1], told[0], samples, groups=groups, rng=rng)
+        missing = int(given.isna().sum())
+        found[store.path.stem] = {
+            "objects": len(data),
+            "unanswered": missing,
+            "kept_together": by,
+            "classification": scores,
+        }
+    if not seen:
+        msg = (
+            f"none of the {len(answers):,} predictions is of an object of the stores; the first is of "
+            f"{answers.index[0]!r}. object_id must be as in the store's table."
+        )
+        raise SchemaError(msg)
+    entry = {"version": VERSION, "name": name, "aqqua_science": __version__, "rng": rng, "stores": found}
+    write_json(entry, Path(out) / leaderboard.RESULT)
+    leaderboard.write_page([entry, *map(leaderboard.read_entry, beside)], Path(out) / "benchmark.html")
+    return entry
+
+
+def judge(data, *, groups=None, rng=0):
+    """
+    Ask all that is asked of one store: of its features, or of a table of features from elsewhere.
+
+    Parameters
+    ----------
+    data : protocol.Labelled
+    groups : dict of str to str, optional
+        Taxon -> group of taxa.
+    rng : int
+
+    Returns
+    -------
+    dict
+        What an entry holds of a store.
+    """
+    probabilities, untested = protocol.held_out(data, rng=rng)
+    return {
+        "objects": len(data.taxon),
+        "taxa": len(np.unique(data.taxon)),
+        "kept_together": data.by,
+        "untested_taxa": [str(t) for t in untested],
+        "classification": protocol.classification(data, probabilities, groups=groups, rng=rng),
+        "few_shot": protocol.few_shot(data, rng=rng),
+        "hidden_taxa": shifts.hidden_taxa(data, rng=rng),
+        "counting": shifts.shifted_counts(data, probabilities, rng=rng),
+        "size": protocol.size(data, rng=rng),
+    }
+
+
+def read_answers(path):
+    """
+    Read answers from a file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Parquet, or CSV.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    SchemaError
+        If it cannot be read.
+    """
+    path = Path(path)
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        msg = f"the predictions {path} cannot be read: {error}. Pass a Parquet or CSV file with object_id and taxon."
+        raise SchemaError(msg) from error
+
+
+def _opened(stores):
+    """Stores as a list, each of a name of its own."""
+    listed = [stores] if isinstance(stores, str | Path) or hasattr(stores, "rows") else list(stores)
+    found = [s if hasattr(s, "rows") else open_store(s) for s in listed]
+    names = [s.path.stem for s in found]
+    if len(set(names)) < len(names) or not names:
+        msg = f"the benchmark needs stores of different names; got {names}. Rename a folder, or leave one out."
+        raise SchemaError(msg)
+    return found
+
+
+def _table(store, label, rng):
+    """Metadata of the labelled objects that are judged; refused where there are not two taxa."""
+    table = store.table
+    if label not in table or table[label].dropna().nunique() < 2:
+        n = table[label].dropna().nunique() if label in table else 0
+        msg = (
+            f"{store.path.name} has {n} taxa in {label!r}, and a benchmark needs two. Pass label=, or a labelled store."
+        )
+        raise SchemaError(msg)
+    rows = np.flatnonzero(table[label].notna())
+    rows = np.sort(np.random.default_rng(rng).permutation(rows)[:MOST])
+    return table.loc[rows]
+
+
+def _labelled(store, table, features, *, label):
+    """Labelled objects with their features; images that could not be read are left out."""
+    values = np.asarray(features, np.float32)
+    good = np.isfinite(values).all(axis=1)
+    table, values = table[good], values[good]
+    sizes = [esd_um(store[int(r)], pixel_size_um=s) for r, s in zip(table.index, table["pixel_size_um"], strict=True)]
+    groups, by = _groups(table)
+    table = table.assign(esd_um=sizes)
+    return protocol.Labelled(values, table[label].to_numpy(str), groups, by, table)
+
+
+def _groups(table):
+    """What is kept together, and how it is called."""
+    for column in GROUPS:
+        if column in table and table[column].notna().all() and table[column].nunique() >= FEWEST_GROUPS:
+            return table[column].to_numpy(str), column
+    return np.arange(len(table)).astype(str), "image"
+
+
+def _across(judged, *, groups, rng):
+    """All that is asked of the stores together."""
+    parts = list(judged.values())
+    marks = [np.char.add(f"{name}/", data.groups.astype(str)) for name, data in judged.items()]
+    features, taxon = (np.concatenate([getattr(d, name) for d in parts]) for name in ("features", "taxon"))
+    by = "image" if all(d.by == "image" for d in parts) else "sample"
+    table = pd.concat([d.table for d in parts], ignore_index=True)
+    together = protocol.Labelled(features, taxon, np.concatenate(marks), by, table)
+    instruments, regions = together.table["instrument"].to_numpy(str), transfer.regions_of(together.table)
+    known = np.flatnonzero(regions != "")
+    found = {"instrument": transfer.leakage(together, rng=rng), "instrument_left_out": None, "region_left_out": None}
+    if len(np.unique(instruments)) > 1:
+        found["instrument_left_out"] = transfer.left_out(together, instruments, groups=groups, rng=rng)
+    if len(np.unique(regions[known])) > 1:
+        found["region_left_out"] = transfer.left_out(together.take(known), regions[known], groups=groups, rng=rng)
+    return found

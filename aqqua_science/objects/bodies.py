@@ -1,0 +1,243 @@
+"""Which relation converts which object, and the size that goes into it."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from aqqua_science import schema
+
+from .relations import candidates, limits, row_of
+
+_CHAIN = re.compile(r"chain|colon(y|ies|ial)", re.IGNORECASE)
+_EIGHT = 8.0
+_ODD = (1e-4, 1e3)
+_MANY = 5
+
+
+def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=None):
+    """
+    Choose a relation for each object and take the size that it needs.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        With some of `biovolume_um3`, `area_um2` and `esd_um`, perhaps `n_cells`.
+    taxa : array-like of str, shape (object,)
+    relations : pandas.DataFrame
+    relation : str or dict of str to str, optional
+        The relation for all, or for some taxa; the others are looked up.
+    parents : dict of str to str, optional
+    fallback : str, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed like `objects`: `row` of the relation (-1 for none), `size` of one cell or individual (um3 or um2),
+        number of `cells`, the `range` in which the size lies, and a `note`.
+
+    Raises
+    ------
+    SchemaError
+        If a size is missing from the table, is negative, or is plainly in another unit than its name says.
+    """
+    sizes, cells, n = measured(objects), _cells(objects), len(objects)
+    found = {"row": np.full(n, -1), "size": np.full(n, np.nan), "cells": np.ones(n), "note": np.full(n, "", object)}
+    shared = np.ones(n) if cells is None else cells
+    codes, names = pd.factorize(np.asarray(taxa, object), use_na_sentinel=False)
+    plans = [(*_options(n, relations, relation, parents=parents, fallback=fallback), n) for n in names]
+    plans = [(tuple(rows), note, cells is None and bool(_CHAIN.search(str(name)))) for rows, note, name in plans]
+    # Hundreds of taxa share a few relations: what is done alike is done at once.
+    for plan, here in _together(plans, codes):
+        rows, found["note"][here], chained = plan
+        if chained:
+            shared[here] = np.nan
+        _fill(found, here, rows, sizes=sizes, shared=shared, relations=relations)
+    if cells is None:
+        _note_single_cells(found, relations)
+    table = pd.DataFrame(found, index=objects.index)
+    return table.assign(range=_ranges(table, relations))
+
+
+def _together(plans, codes):
+    """Yield each plan once, with the positions of all that follow it."""
+    unique = list(dict.fromkeys(plans))
+    group = np.array([unique.index(plan) for plan in plans], int)[codes]
+    for number, plan in enumerate(unique):
+        yield plan, np.flatnonzero(group == number)
+
+
+def measured(objects):
+    """
+    Collect the sizes that a table holds.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``volume`` (um3; of the sphere where no biovolume is given), ``sphere`` (um3, of the diameter) and ``area``
+        (um2, of the disc of the diameter where no area is given), as far as they follow from the columns.
+
+    Raises
+    ------
+    SchemaError
+        If no column has a size, or its values cannot be.
+    """
+    given = {n: _positive(objects, n) for n in ("biovolume_um3", "area_um2", "esd_um") if n in objects.columns}
+    if not given:
+        msg = (
+            "objects has no size. It needs esd_um, area_um2 or biovolume_um3; aqqua_science.objects.measure gives them."
+        )
+        raise schema.SchemaError(msg)
+    diameter = given.get("esd_um")
+    if diameter is None and "area_um2" in given:
+        diameter = np.sqrt(4 / np.pi * given["area_um2"])
+    sizes = {}
+    if diameter is not None:
+        sphere = np.pi / 6 * diameter**3
+        sizes = {"volume": sphere, "sphere": sphere, "area": given.get("area_um2", np.pi / 4 * diameter**2)}
+    if "biovolume_um3" in given:
+        _refuse_odd_volumes(given["biovolume_um3"], sizes.get("sphere"))
+        sizes["volume"] = given["biovolume_um3"]
+    return sizes
+
+
+def _positive(objects, name):
+    """A column of sizes; NaN where it is missing or zero."""
+    values = objects[name]
+    if not pd.api.types.is_numeric_dtype(values):
+        msg = f"{name} must be numeric; found {values.iloc[0]!r}. Convert the column with pandas.to_numeric."
+        raise schema.SchemaError(msg)
+    values = values.to_numpy(float, na_value=np.nan)
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        first = f"{wrong.sum()} are not, the first is {values[wrong][0]:g}"
+        msg = f"{name} must be finite and not negative; {first}. Drop these objects, or give NaN."
+        raise schema.SchemaError(msg)
+    return np.where(values > 0, values, np.nan)
+
+
+def _refuse_odd_volumes(volume, sphere):
+    """Stop at volumes in mm3, and at those of spheres with the diameter for a radius."""
+    if sphere is None or not np.isfinite(ratio := volume / sphere).any():
+        return
+    ratio = ratio[np.isfinite(ratio)]
+    if len(ratio) >= _MANY and np.mean(np.abs(ratio / _EIGHT - 1) < 0.01) > 0.9:
+        msg = (
+            "biovolume_um3 is 8 times the volume of the sphere of esd_um: the diameter was taken for a radius. "
+            "Use pi / 6 * esd_um**3, not 4 / 3 * pi * esd_um**3."
+        )
+        raise schema.SchemaError(msg)
+    if not _ODD[0] < np.median(ratio) < _ODD[1]:
+        msg = (
+            f"biovolume_um3 is in the median {np.median(ratio):.2g} times the volume of the sphere of esd_um: one of "
+            "them is in another unit. Multiply mm3 by 1e9 and mm by 1e3."
+        )
+        raise schema.SchemaError(msg)
+
+
+def _cells(objects):
+    """Number of cells of each object, or None where they were not counted."""
+    if "n_cells" not in objects.columns:
+        return None
+    cells = objects["n_cells"].to_numpy(float, na_value=np.nan)
+    if (cells < 1).any():
+        msg = f"n_cells must be at least 1; found {np.nanmin(cells):g}. Give NaN where cells were not counted."
+        raise schema.SchemaError(msg)
+    return cells
+
+
+def _options(taxon, relations, relation, *, parents, fallback):
+    """Rows of the relations that may convert a taxon, and a note."""
+    if isinstance(relation, str):
+        return [row_of(relation, relations)], ""
+    if relation is not None and taxon in relation:
+        return [row_of(relation[taxon], relations)], ""
+    return candidates(taxon, relations, parents=parents, fallback=fallback)
+
+
+def _fill(found, here, rows, *, sizes, shared, relations):
+    """Write relation, size and cells of the objects of one taxon, or why there are none."""
+    usable = [row for row in rows if relations["size"][row] in sizes]
+    # The sphere of a diameter is a poor volume of a body: an area, if there is a relation for it, goes before.
+    usable.sort(key=lambda row: relations["size"][row] == "volume" and sizes["volume"] is sizes.get("sphere"))
+    for row, lower, upper in zip(usable, *limits(relations.iloc[usable], ("from_size", "to_size")), strict=True):
+        free = here[found["row"][here] < 0]
+        cells = shared[free] if relations["per"][row] == "cell" else np.ones(len(free))
+        size = sizes[relations["size"][row]][free] / cells
+        fits = np.isfinite(size) & ~(size <= lower) & ~(size > upper)
+        found["row"][free[fits]], found["size"][free[fits]], found["cells"][free[fits]] = row, size[fits], cells[fits]
+    left = here[found["row"][here] < 0]
+    if rows and not usable:
+        found["note"][left] = f"{relations['name'][rows[0]]} needs the {relations['size'][rows[0]]}"
+    elif usable:
+        uncounted = np.isnan(shared[left]) & (relations["per"][usable[0]] == "cell")
+        found["note"][left] = np.where(uncounted, "cells are not counted: give n_cells", "size is missing or zero")
+
+
+def _note_single_cells(found, relations):
+    """Say which objects were taken as one cell because nobody counted."""
+    single = (found["row"] >= 0) & (relations["per"] == "cell").to_numpy()[found["row"]]
+    found["note"][single] = [f"{note}; taken as one cell".removeprefix("; ") for note in found["note"][single]]
+
+
+def diameters(found, relations):
+    """
+    Diameter of the sphere or disc of each size.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `assign` gives it.
+    relations : pandas.DataFrame
+
+    Returns
+    -------
+    numpy.ndarray of float, shape (object,)
+        um; NaN without a relation.
+    """
+    size, row = found["size"].to_numpy(), found["row"].to_numpy()
+    flat = (relations["size"] == "area").to_numpy()[row]
+    return np.where(row < 0, np.nan, np.where(flat, np.sqrt(4 / np.pi * size), np.cbrt(6 / np.pi * size)))
+
+
+def _ranges(found, relations):
+    """Whether each size lies within what the relation was found for."""
+    row, size, diameter = found["row"].to_numpy(), found["size"].to_numpy(), diameters(found, relations)
+    lower, upper = (values[row] for values in limits(relations, ("valid_min", "valid_max")))
+    known = np.where(np.isfinite(lower) & np.isfinite(upper), "within", "unknown")
+    smallest, largest = (relations[name].to_numpy(float)[row] for name in ("smallest_um", "largest_um"))
+    odd = (diameter < smallest) | (diameter > largest)
+    return np.select([row < 0, odd, size < lower, size > upper], ["", "implausible", "below", "above"], known)
+
+
+def refuse_other_units(found, relations):
+    """
+    Stop where the sizes are as a whole not those of the organisms.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `assign` gives it.
+    relations : pandas.DataFrame
+
+    Raises
+    ------
+    SchemaError
+        If most sizes are implausible: a wrong name spoils one object, a wrong unit all of them.
+    """
+    odd, converted = found["range"] == "implausible", found["row"] >= 0
+    if 2 * odd.sum() <= converted.sum():
+        return
+    row = found["row"][odd].mode()[0]
+    typical = np.median(diameters(found, relations)[(odd & (found["row"] == row)).to_numpy()])
+    name, smallest, largest = relations.loc[row, ["name", "smallest_um", "largest_um"]]
+    msg = (
+        f"{odd.sum()} of {converted.sum()} objects have implausible sizes: those for relation {name!r} have diameters "
+        f"of about {typical:.2g} um, its organisms of {smallest:g} to {largest:g} um. Are the sizes in mm, mm2 or mm3? "
+        "Multiply by 1e3, 1e6 or 1e9."
+    )
+    raise schema.SchemaError(msg)

@@ -1,0 +1,169 @@
+"""From the size of objects to their carbon, by published relations."""
+
+import numpy as np
+import pandas as pd
+
+from .perturbation import Errors, draws, prepare
+
+
+def carbon(objects, *, relation=None, relations=None, parents=None, fallback=None):
+    """
+    Convert the size of each object to carbon, by a published relation for its taxon.
+
+    The relation is that of the taxon itself, else of the nearest taxon that it belongs to. Where there is none the
+    result is NaN, never zero; `carbon_interval` says why. It is the carbon of the organism in the middle of those of
+    its size: their mean, which sums need, is larger (see `aqqua_science.objects.propagation.sample_carbon`).
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        With `taxon` and some of `esd_um`, `area_um2` and `biovolume_um3`; and `n_cells` where an object may be a chain
+        or colony of cells. Area and biovolume follow from the diameter, as of a disc and a sphere, where they are
+        not given. A body is seldom a sphere: give the biovolume where you have it; without it relations that take
+        an area go before those that take a volume.
+    relation : str or dict of str to str, optional
+        Name of the relation for all objects, or for some taxa; the names are those of
+        `aqqua_science.objects.relations.published`.
+    relations : pandas.DataFrame, optional
+        Relations to use, with the columns of `published()`; append rows of your own to it.
+    parents : dict of str to str, optional
+        What each taxon belongs to. EcoTaxa's names, ``egg<Copepoda`` and ``living>Eukaryota>Copepoda``, are understood
+        without it.
+    fallback : str, optional
+        Relation for taxa that have none, say ``lehette_2009_mesozooplankton``. NaN by default.
+
+    Returns
+    -------
+    pandas.Series
+        `carbon_ug`, indexed like `objects`.
+
+    Raises
+    ------
+    SchemaError
+        If a column is absent, or sizes are negative or plainly not in the unit of their name.
+    ValueError
+        If there is no relation of that name.
+
+    Notes
+    -----
+    Relations per cell take the volume of one cell, ``biovolume_um3 / n_cells``, and their result counts `n_cells`
+    times: carbon per volume falls with size, so a chain must not pass for one cell. Without a column `n_cells` every
+    object is taken as one cell, but for those whose name says chain or colony, which get NaN.
+
+    References
+    ----------
+    Menden-Deuer & Lessard 2000, Carbon to volume relationships for dinoflagellates, diatoms, and other protist
+    plankton, Limnology and Oceanography 45. The others: ``published()[["name", "reference", "doi", "verified"]]``.
+
+    Examples
+    --------
+    >>> objects = pd.DataFrame({"taxon": ["Chaetoceros", "Copepoda", "bubble"], "esd_um": [20.0, 900.0, 300.0]})
+    >>> carbon(objects).round(5)
+    0     0.00018
+    1    10.29...
+    2         NaN
+    Name: carbon_ug, dtype: float64
+    """
+    bodies = prepare(objects, relation=relation, relations=relations, parents=parents, fallback=fallback)
+    return pd.Series(bodies.carbon, index=objects.index, name="carbon_ug")
+
+
+def carbon_interval(
+    objects,
+    *,
+    probabilities=None,
+    relation=None,
+    relations=None,
+    parents=None,
+    fallback=None,
+    errors=None,
+    level=0.9,
+    n_draws=1000,
+    rng=0,
+):
+    """
+    Convert the size of each object to carbon and tell how far that can be trusted.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        As for `carbon`, perhaps with `instrument`.
+    probabilities : pandas.DataFrame, shape (object, taxon), optional
+        Probability of each taxon (the columns) for each object. The interval is then over the most probable ones;
+        `taxon` is not used.
+    relation, relations, parents, fallback
+        As for `carbon`.
+    errors : Errors, optional
+        Of pixel size and outlines, and how many taxa to consider.
+    level : float
+        Share of the draws in the interval, between 0 and 1.
+    n_draws : int
+    rng : int or numpy.random.Generator
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed like `objects`: `carbon_ug` as of `carbon`, `carbon_ug_low`, `carbon_ug_high`, the `relation`, the
+        `range` of sizes in which the object lies (``within`` that of the relation, ``below`` or ``above`` it,
+        ``implausible`` for its organisms, ``unknown`` where the relation's is not known), whether its `spread` was
+        published or is assumed, `refused_probability` (of taxa without a relation, which the interval leaves out) and
+        a `note`: why there is no carbon, or by which detour there is.
+
+    Raises
+    ------
+    SchemaError
+        As `carbon`, or if `probabilities` do not fit the objects.
+    ValueError
+        If `level` or `n_draws` cannot be.
+
+    Notes
+    -----
+    Of one object the interval covers its outline, the pixel size, the scatter of organisms about the relation, the
+    error of the relation as a whole, and its name. It does not cover what all share unseen: a threshold that makes
+    every outline too wide, a preservative that shrinks, a sphere that stands for a rod.
+
+    Examples
+    --------
+    >>> objects = pd.DataFrame({"taxon": ["Copepoda", "bubble"], "esd_um": [900.0, 300.0]})
+    >>> table = carbon_interval(objects)
+    >>> table["relation"].tolist(), table["note"].tolist()
+    (['lehette_2009_copepods', ''], ['', 'no relation for bubble, which does not live'])
+    >>> bool(table["carbon_ug_low"][0] < table["carbon_ug"][0] < table["carbon_ug_high"][0])
+    True
+    """
+    errors = Errors() if errors is None else errors
+    tails = quantiles_of(level)
+    choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
+    bodies = prepare(objects, probabilities=probabilities, top=errors.top, **choices)
+    bounds = np.full((2, len(objects)), np.nan)
+    for rows, values in draws(bodies, errors=errors, n_draws=n_draws, rng=rng):
+        bounds[:, rows] = np.quantile(values, tails, axis=1)
+    found, names = bodies.found[0], bodies.relations[["name", "spread"]].to_numpy(object)
+    names = np.where(found["row"].to_numpy()[:, None] < 0, "", names[found["row"].to_numpy()])
+    columns = {"carbon_ug": bodies.carbon, "carbon_ug_low": bounds[0], "carbon_ug_high": bounds[1]}
+    columns |= {"relation": names[:, 0], "range": found["range"].to_numpy(), "spread": names[:, 1]}
+    columns |= {"refused_probability": bodies.refused, "note": found["note"].to_numpy()}
+    return pd.DataFrame(columns, index=objects.index)
+
+
+def quantiles_of(level):
+    """
+    Turn the level of a central interval into its two quantiles.
+
+    Parameters
+    ----------
+    level : float
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        msg = f"level must lie between 0 and 1; got {level}. Pass 0.9 for an interval of 90 %."
+        raise ValueError(msg)
+    return (1 - level) / 2, (1 + level) / 2

@@ -1,0 +1,374 @@
+"""Objects unlike anything a classifier has learnt: how novel each is, and from where on it is unknown."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .. import schema
+from . import distortion
+from .feature_input import blocks, fingerprint_of, orient
+from .vectors import Scale, read_vectors
+
+_PRINCIPAL_VARIANCE = 0.9
+_SHRINKAGES = np.logspace(-6, 0, 19)
+_FOLDS_OF_SHRINKAGE = 5
+
+
+class NoveltyScorer(BaseEstimator):
+    """
+    Score how unlike the known taxa an object is, and call it novel above a threshold.
+
+    Parameters
+    ----------
+    method : {"mahalanobis", "knn", "energy", "vim"}
+        "mahalanobis": squared distance to the nearest taxon's mean, by the spread that taxa share (shrunk).
+        "knn": distance to the n-th nearest known object among features of length one. "energy": minus the log of
+        the summed exponentials of a classifier's logits. "vim": what the principal directions of the
+        features leave over, on the scale of the logits, plus the energy.
+    n_neighbors : int
+        For "knn".
+    n_components : int, optional
+        Principal directions for "vim"; by default those that hold 90 % of the variance.
+    head : callable, optional
+        For "energy": takes features, returns logits (n_objects, n_taxa) of a classifier. By default
+        a logistic regression is fitted.
+    recall : float
+        Part of the known objects that the first threshold keeps.
+    n_folds : int
+        The first threshold comes from known objects that the scorer, fitted to the other folds, has not seen.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray
+        Known taxa.
+    threshold_ : float
+    known_scores_ : numpy.ndarray
+        Scores of the known objects, each from a fit without its fold.
+    n_features_in_ : int
+    fingerprint_ : str or None
+        Of the encoder that made the features.
+
+    Notes
+    -----
+    Features are standardised first, so that their units do not matter. Lee et al. and Sun et al. take those of
+    a network as they are.
+
+    References
+    ----------
+    Lee et al. 2018, A simple unified framework for detecting out-of-distribution samples, NeurIPS, arXiv 1807.03888.
+    Sun et al. 2022, Out-of-distribution detection with deep nearest neighbors, ICML, arXiv 2204.06507.
+    Liu et al. 2020, Energy-based out-of-distribution detection, NeurIPS, arXiv 2010.03759.
+    Wang et al. 2022, ViM: out-of-distribution with virtual-logit matching, CVPR, arXiv 2203.10807.
+    Warton 2008, Penalized normal likelihood and ridge regularization of correlation and covariance matrices,
+    doi 10.1198/016214508000000021 (shrinkage by the likelihood of objects left out).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(200, 3)) + np.repeat([[0, 0, 0], [8, 0, 0]], 100, axis=0)
+    >>> scorer = NoveltyScorer().fit(features, ["Copepoda"] * 100 + ["Rhizaria"] * 100)
+    >>> scorer.predict([[0, 0, 0], [4, 9, 9]])
+    array([False,  True])
+    """
+
+    def __init__(
+        self,
+        method="mahalanobis",
+        *,
+        n_neighbors=10,
+        n_components=None,
+        head=None,
+        recall=0.95,
+        n_folds=5,
+        random_state=0,
+    ):
+        self.method = method
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.head = head
+        self.recall = recall
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def fit(self, features, taxon):
+        """
+        Learn what known objects look like, and set the threshold that keeps `recall` of them.
+
+        Parameters
+        ----------
+        features : array-like or xarray.DataArray, shape (n_objects, n_features)
+        taxon : array-like of str, shape (n_objects,)
+
+        Returns
+        -------
+        NoveltyScorer
+        """
+        self._check_settings()
+        x, labels = self._known(features, taxon)
+        self.n_features_in_, self.fingerprint_ = x.shape[1], fingerprint_of(features)
+        self._model = self._fitted(x, labels, self.n_neighbors)
+        self.known_scores_ = self._scores_of_unseen(x, labels)
+        return self.set_threshold(recall=self.recall)
+
+    def score(self, features):
+        """
+        Score objects; higher is more novel.
+
+        Parameters
+        ----------
+        features : array-like or xarray.DataArray, shape (n_objects, n_features)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_objects,)
+        """
+        check_is_fitted(self)
+        rule = {"fingerprint": self.fingerprint_, "n_features": self.n_features_in_}
+        features = orient(features)
+        parts = ((rows.start, features[rows]) for rows in blocks(len(features)))
+        scores = [self._model.score(read_vectors(part, first=first, **rule)) for first, part in parts]
+        return np.concatenate([np.empty(0), *scores])
+
+    def predict(self, features):
+        """
+        Tell which objects are novel: those that score above the threshold.
+
+        Parameters
+        ----------
+        features : array-like or xarray.DataArray, shape (n_objects, n_features)
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (n_objects,)
+        """
+        return self.score(features) > self.threshold_
+
+    def set_threshold(self, known=None, *, recall=0.95):
+        """
+        Set the threshold so that a given part of known objects stays known.
+
+        Parameters
+        ----------
+        known : array-like or xarray.DataArray, optional
+            Features of known objects not used in the fit; by default the objects of the fit, scored by folds.
+        recall : float
+            Part of them to keep, between 0 and 1.
+
+        Returns
+        -------
+        NoveltyScorer
+        """
+        check_is_fitted(self, "known_scores_")
+        if not 0 < recall <= 1:
+            msg = f"recall must lie between 0 and 1, such as 0.95; got {recall}."
+            raise ValueError(msg)
+        scores = self.known_scores_ if known is None else self.score(known)
+        self.threshold_ = float(np.quantile(scores, recall, method="higher"))
+        return self
+
+    def set_threshold_by_community(self, features, taxon, *, predicted, samples=None):
+        """
+        Set the threshold so that the communities reported are nearest to the true ones.
+
+        Parameters
+        ----------
+        features : array-like or xarray.DataArray, shape (n_objects, n_features)
+            Of labelled objects not used in the fit, known and unknown, in samples like those to come (or made so
+            by `distortion.draw_communities`).
+        taxon : array-like of str, shape (n_objects,)
+            Those not in `classes_` are unknown.
+        predicted : array-like of str, shape (n_objects,)
+            What the classifier calls them, before any is rejected.
+        samples : array-like, shape (n_objects,), optional
+            Sample of each object; by default all are one community.
+
+        Returns
+        -------
+        NoveltyScorer
+        """
+        curve = distortion.distortion_curve(
+            self.score(features), taxon, predicted, classes=self.classes_, samples=samples
+        )
+        if curve["unknown_recall"].isna().all():
+            msg = (
+                "no object is of an unknown taxon, so the best threshold would reject nothing. Add objects of taxa "
+                "that the scorer does not know, or use set_threshold(recall=...)."
+            )
+            raise ValueError(msg)
+        self.threshold_ = distortion.best_threshold(curve)
+        return self
+
+    def _known(self, features, taxon):
+        """Features and class numbers of the objects to learn from."""
+        x, names = read_vectors(features), np.asarray(taxon, dtype=object)
+        bad = np.flatnonzero(pd.isna(names))
+        if len(names) != len(x) or bad.size:
+            where = f"row {bad[0]} has none" if bad.size else f"got {len(names)} for {len(x)}"
+            msg = f"each object needs its taxon; {where}. Fit on known objects only."
+            raise ValueError(msg)
+        self.classes_, labels = np.unique(names.astype(str), return_inverse=True)
+        if len(self.classes_) < 2 and self.method in {"energy", "vim"} and self.head is None:
+            msg = f"method {self.method!r} needs two taxa or more; got {self.classes_}. Use 'mahalanobis' or 'knn'."
+            raise ValueError(msg)
+        return x, labels
+
+    def _fitted(self, x, labels, n_neighbors):
+        """A scorer of the chosen method."""
+        if self.head is not None:
+            return _Energy(self.head)
+        scale = Scale(x)
+        x = scale(x)
+        if self.method == "knn":
+            return _Nearest(scale, x, n_neighbors)
+        if self.method == "mahalanobis":
+            return _Mahalanobis(scale, x, labels)
+        head = LogisticRegression(max_iter=1000).fit(x, labels)
+        return (
+            _Energy(_Logits(scale, head)) if self.method == "energy" else _Residual(scale, x, head, self.n_components)
+        )
+
+    def _scores_of_unseen(self, x, labels):
+        """Score each known object by a fit to the other folds; taxa are spread evenly over folds."""
+        if self.head is not None:
+            return self._model.score(x)
+        order = check_random_state(self.random_state).permutation(len(x))
+        order = order[np.argsort(labels[order], kind="stable")]
+        fold = np.empty(len(x), int)
+        fold[order] = np.arange(len(x)) % self.n_folds
+        scores = np.empty(len(x))
+        # Among fewer objects the same distance is reached by a nearer neighbour.
+        n_neighbors = max(1, round(self.n_neighbors * (1 - 1 / self.n_folds)))
+        for number in range(self.n_folds):
+            out = fold == number
+            scores[out] = self._fitted(x[~out], labels[~out], n_neighbors).score(x[out])
+        return scores
+
+    def _check_settings(self):
+        methods = ("mahalanobis", "knn", "energy", "vim")
+        if self.method not in methods:
+            near = schema.nearest_name(self.method, methods)
+            msg = f"method must be one of {', '.join(methods)}; got {self.method!r}.{near}"
+            raise ValueError(msg)
+        if self.head is not None and self.method != "energy":
+            msg = f"head belongs to method 'energy'; got {self.method!r}. Leave it out."
+            raise ValueError(msg)
+
+
+class _Mahalanobis:
+    """Squared distance to the nearest class mean, whitened by the shared covariance."""
+
+    def __init__(self, scale, x, labels):
+        self.scale = scale
+        present = np.unique(labels)
+        means = np.stack([x[labels == label].mean(axis=0) for label in present])
+        residuals = x - means[np.searchsorted(present, labels)]
+        values, vectors = _shrunk(residuals, _best_shrinkage(residuals))
+        self.whiten = vectors / np.sqrt(values)
+        self.means = means @ self.whiten
+
+    def score(self, x):
+        """Novelty of features."""
+        x = self.scale(x) @ self.whiten
+        least = np.full(len(x), np.inf)
+        for mean in self.means:
+            least = np.minimum(least, np.square(x - mean).sum(axis=1))
+        return least
+
+
+class _Nearest:
+    """Distance to the n-th nearest known object on the unit sphere."""
+
+    def __init__(self, scale, x, n_neighbors):
+        if not 1 <= n_neighbors <= len(x):
+            msg = f"n_neighbors must lie between 1 and the {len(x)} objects of a fit; got {n_neighbors}."
+            raise ValueError(msg)
+        self.scale = scale
+        self.index = NearestNeighbors(n_neighbors=n_neighbors).fit(_unit(x))
+
+    def score(self, x):
+        """Novelty of features."""
+        return self.index.kneighbors(_unit(self.scale(x)))[0][:, -1]
+
+
+class _Logits:
+    """Logits of a logistic regression, two taxa like many."""
+
+    def __init__(self, scale, head):
+        self.scale = scale
+        two = len(head.classes_) == 2
+        # Two taxa are stored as one difference; halves of it are the symmetric pair that more taxa would have.
+        self.weights = np.concatenate([-head.coef_, head.coef_]) / 2 if two else head.coef_
+        self.biases = np.concatenate([-head.intercept_, head.intercept_]) / 2 if two else head.intercept_
+
+    def __call__(self, x):
+        return self.scale(x) @ self.weights.T + self.biases
+
+
+class _Energy:
+    """Minus the log of the summed exponentials of logits."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    def score(self, x):
+        """Novelty of features."""
+        values = np.asarray(self.logits(x), dtype=float)
+        if values.ndim != 2 or len(values) != len(x) or not np.isfinite(values).all():
+            msg = f"head must return finite logits of shape ({len(x)}, n_taxa); got {values.shape}."
+            raise ValueError(msg)
+        energy = logsumexp(values, axis=1)
+        if len(x) and np.abs(energy).max() < 1e-6:
+            msg = "head returns log-probabilities, whose energy is always zero. Give logits, before the softmax."
+            raise ValueError(msg)
+        return -energy
+
+
+class _Residual:
+    """Length outside the principal directions, as one more logit, against all others."""
+
+    def __init__(self, scale, x, head, n_components):
+        self.scale, self.logits = scale, _Logits(scale, head)
+        self.origin = -np.linalg.pinv(self.logits.weights) @ self.logits.biases
+        values, vectors = np.linalg.eigh(np.cov((x - self.origin).T, bias=True))
+        share = np.cumsum(values[::-1]) / values.sum()
+        kept = n_components or int(np.searchsorted(share, _PRINCIPAL_VARIANCE) + 1)
+        if kept >= x.shape[1]:
+            msg = f"n_components must leave a direction over: less than {x.shape[1]} features; got {kept}."
+            raise ValueError(msg)
+        self.rest = vectors[:, : x.shape[1] - kept]
+        logits = (x @ self.logits.weights.T + self.logits.biases).max(axis=1)
+        self.alpha = logits.mean() / self._length(x).mean()
+
+    def _length(self, x):
+        return np.linalg.norm((x - self.origin) @ self.rest, axis=1)
+
+    def score(self, x):
+        """Novelty of features."""
+        return self.alpha * self._length(self.scale(x)) - logsumexp(self.logits(x), axis=1)
+
+
+def _shrunk(residuals, shrinkage):
+    """Eigenvalues and vectors of a covariance drawn towards equal variances in all directions."""
+    values, vectors = np.linalg.eigh(residuals.T @ residuals / len(residuals))
+    return (1 - shrinkage) * values.clip(0) + shrinkage * values.mean(), vectors
+
+
+def _best_shrinkage(residuals):
+    """Shrinkage under which residuals not used for the covariance are most likely."""
+    fold = np.random.default_rng(0).permutation(len(residuals)) % _FOLDS_OF_SHRINKAGE
+    loss = np.zeros(len(_SHRINKAGES))
+    for number in range(_FOLDS_OF_SHRINKAGE):
+        values, vectors = _shrunk(residuals[fold != number], _SHRINKAGES[:, None])
+        unseen = np.square(residuals[fold == number] @ vectors).sum(axis=0)
+        loss += np.sum(unseen / values + np.log(values) * np.sum(fold == number), axis=1)
+    return _SHRINKAGES[loss.argmin()]
+
+
+def _unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,127 @@
+"""Classifiers as files: arrays and JSON, so that reading one runs no code."""
+
+import json
+import zipfile
+
+import numpy as np
+
+from aqqua_science import __version__
+from aqqua_science.files import plain, replacing
+from aqqua_science.objects.calibration import SCALINGS
+from aqqua_science.objects.taxonomy import Taxonomy
+
+FORMAT = "aqqua_science.TaxonClassifier"
+FORMAT_VERSION = 1
+
+_KEPT = ("calibration_", "scores_", "untested_classes_", "n_unlabelled_", "n_features_in_", "fingerprint_")
+
+
+def write_classifier(model, path):
+    """
+    Write a fitted classifier.
+
+    Parameters
+    ----------
+    model : TaxonClassifier
+    path : str or pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.npz``, or classes are neither text nor numbers.
+    """
+    if not str(path).endswith(".npz"):
+        msg = f"a classifier is a file of arrays whose name ends in .npz; got {str(path)!r}."
+        raise ValueError(msg)
+    kind = "text" if all(isinstance(c, str) for c in model.classes_.tolist()) else "numbers"
+    if kind == "numbers" and model.classes_.dtype.kind not in "iufb":
+        msg = f"classes must all be text or all numbers to be saved; they are of type {model.classes_.dtype}."
+        raise ValueError(msg)
+    parameters = {name: value for name, value in model.get_params(deep=False).items() if name != "taxonomy"}
+    if not isinstance(model.random_state, int):
+        parameters["random_state"] = None
+    if isinstance(model.class_weight, dict):
+        parameters["class_weight"] = list(model.class_weight.items())
+    about = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "version": __version__,
+        "parameters": parameters,
+        "classes": model.classes_.tolist() if kind == "text" else str(model.classes_.dtype),
+        "text_classes": model.classes_.dtype.kind if kind == "text" else None,
+        "features": list(model.feature_names_in_) if hasattr(model, "feature_names_in_") else None,
+        "taxonomy": model.taxonomy and {"parents": model.taxonomy.parents, "ranks": model.taxonomy.ranks},
+        "scaling": next(name for name, scaling in SCALINGS.items() if isinstance(model.scaling_, scaling)),
+        "state": {name: getattr(model, name) for name in _KEPT},
+    }
+    arrays = {f"head_{name}": array for name, array in model.head_.arrays().items()}
+    arrays |= {f"scaling_{name}": array for name, array in model.scaling_.arrays().items()}
+    if kind == "numbers":
+        arrays["classes"] = model.classes_
+    text = json.dumps(plain(about), ensure_ascii=False, allow_nan=False).encode()
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, about=np.frombuffer(text, dtype=np.uint8), **arrays)
+
+
+def read_classifier(kind, path):
+    """
+    Read a fitted classifier.
+
+    Parameters
+    ----------
+    kind : type
+        TaxonClassifier.
+    path : str or pathlib.Path
+
+    Returns
+    -------
+    TaxonClassifier
+
+    Raises
+    ------
+    ValueError
+        If the file is none, is damaged or is of a later version.
+    """
+    about, arrays = _read(path)
+    parameters = about["parameters"]
+    if isinstance(parameters["class_weight"], list):
+        parameters["class_weight"] = dict(parameters["class_weight"])
+    model = kind(**parameters, taxonomy=about["taxonomy"] and Taxonomy(**about["taxonomy"]))
+    for name, value in about["state"].items():
+        setattr(model, name, value)
+    if about["features"]:
+        model.feature_names_in_ = np.array(about["features"], dtype=object)
+    if about["text_classes"]:
+        model.classes_ = np.array(about["classes"], dtype=object if about["text_classes"] == "O" else str)
+    else:
+        model.classes_ = arrays["classes"]
+    model.held_out_ = None
+    model.scaling_ = SCALINGS[about["scaling"]].from_arrays(_under(arrays, "scaling_"))
+    model.head_ = model._new_head().restore(_under(arrays, "head_"))
+    return model
+
+
+def _read(path):
+    """What a file says of itself, and its arrays."""
+    remedy = "Write one with TaxonClassifier.save, or copy it again."
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(arrays.pop("about").tobytes())
+        found = (about["format"], about["format_version"])
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        msg = f"{path} cannot be read as a classifier: {error}. It is none, or damaged. {remedy}"
+        raise ValueError(msg) from error
+    if found[0] != FORMAT:
+        msg = f"{path} is no TaxonClassifier but {found[0]!r}. {remedy}"
+        raise ValueError(msg)
+    if found[1] > FORMAT_VERSION:
+        msg = f"{path} has format version {found[1]}; this package reads up to {FORMAT_VERSION}. Update aqqua_science."
+        raise ValueError(msg)
+    return about, arrays
+
+
+def _under(arrays, prefix):
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

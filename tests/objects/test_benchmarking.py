@@ -1,0 +1,171 @@
+"""The benchmark: planted answers are found, the same bytes come twice, entries are scored and compared."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqqua_science.images import ingest
+from aqqua_science.images.shards import StoreError
+from aqqua_science.objects import leaderboard, protocol, shifts, transfer
+from aqqua_science.objects.benchmarking import benchmark, read_answers, score_entry
+from aqqua_science.schema import SchemaError
+from aqqua_science.synthetic import images
+
+
+def planted(rng, *, n=600, classes=6, distance=3.0, offset=0.0):
+    """Classes about means of their own, in samples of ten, on two instruments that differ by an offset."""
+    rng = np.random.default_rng(rng)
+    code = rng.integers(0, classes, n)
+    means = distance * rng.normal(size=(classes, 8))
+    instrument = np.where(np.arange(n) % 2, "UVP6", "IFCB")
+    shift = offset * (instrument == "UVP6")[:, None]
+    table = pd.DataFrame({"instrument": instrument, "latitude": rng.uniform(-60, 60, n), "longitude": 10.0})
+    table["esd_um"] = 10 ** (2 + 0.1 * means[code, 0] + 0.02 * rng.normal(size=n))
+    taxon = np.array([f"taxon{c}" for c in code])
+    samples = rng.permutation(n) // 10
+    return protocol.Labelled(means[code] + rng.normal(size=(n, 8)) + shift, taxon, samples, "sample_id", table)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return ingest(images(60, rng=0, instruments=["UVP6", "IFCB"]), tmp_path_factory.mktemp("stores") / "drawn.aqqua")
+
+
+@pytest.fixture(scope="module")
+def judged(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged")
+    return out, benchmark(store, encoder="measured", out=out)
+
+
+def test_answers_of_planted_classes_are_right_and_calibrated():
+    data = planted(0)
+    probabilities, untested = protocol.held_out(data, rng=0)
+    found = protocol.classification(data, probabilities, rng=0)
+    assert untested == []
+    score = found["scores"]["balanced_accuracy"]
+    assert 0.9 < score["low"] <= score["value"] <= score["high"] <= 1
+    assert found["expected_calibration_error"] < 0.06
+    assert found["random"]["balanced_accuracy"] == pytest.approx(1 / 6, abs=1e-6)
+    assert sum(t["objects"] for t in found["of_each_taxon"].values()) == 600
+
+
+def test_more_examples_score_higher():
+    found = protocol.few_shot(planted(1, distance=1.0), rng=0)
+    scores = [found[n]["balanced_accuracy"]["value"] for n in ("1", "5", "50")]
+    assert scores == sorted(scores)
+    assert scores[0] > 1 / 6
+
+
+def test_few_examples_are_of_other_samples_than_the_tested():
+    """With one sample a class, nothing is left to be tested on."""
+    data = planted(2)._replace(groups=np.zeros(600, int))
+    assert protocol.few_shot(data, rng=0) == {}
+
+
+def test_hidden_taxa_stand_out_as_far_as_they_lie():
+    near, far = (shifts.hidden_taxa(planted(3, distance=d), rng=0) for d in (0.3, 4.0))
+    assert near["auroc"]["value"] < 0.7 < 0.95 < far["auroc"]["low"]
+    assert far["distortion_by_community"] <= far["distortion_recall_95"] + 0.02
+    assert len(far["hidden_taxa"]) == 2
+
+
+def test_shifted_communities_are_counted_better_when_corrected():
+    data = planted(4, n=2_000, distance=1.0)
+    found = shifts.shifted_counts(data, protocol.held_out(data, rng=0)[0], rng=0)
+    assert found["bray_curtis_emq"] < 0.6 * found["bray_curtis_cc"]
+    assert 0.8 < found["coverage_of_90"] < 0.99
+
+
+def test_size_is_read_where_it_is_written():
+    assert protocol.size(planted(5), rng=0)["log_esd_r2"]["value"] > 0.9
+    blind = planted(5)._replace(features=np.random.default_rng(0).normal(size=(600, 8)))
+    assert protocol.size(blind, rng=0)["log_esd_r2"]["value"] < 0.1
+
+
+def test_an_instrument_is_told_if_it_differs():
+    quiet, loud = (transfer.leakage(planted(6, offset=o), rng=0)["balanced_accuracy"] for o in (0.0, 5.0))
+    assert quiet < 0.6 < 0.99 < loud
+
+
+def test_an_instrument_left_out_is_named_by_what_others_taught():
+    data = planted(7)
+    found = transfer.left_out(data, data.table["instrument"].to_numpy(), rng=0)
+    assert {name: part["taxa"] for name, part in found.items()} == {"UVP6": 6, "IFCB": 6}
+    assert all(part["scores"]["balanced_accuracy"]["value"] > 0.9 for part in found.values())
+    own = np.char.add(data.taxon, np.where(data.table["instrument"] == "UVP6", "a", "b"))
+    alone = transfer.left_out(data._replace(taxon=own), data.table["instrument"].to_numpy(), rng=0)
+    assert all("shares 0 of its taxa" in part["reason"] for part in alone.values())
+
+
+def test_regions_are_blocks_of_fifteen_degrees():
+    table = pd.DataFrame({"latitude": [14.9, 15.0, -0.1, np.nan], "longitude": [0.0, -0.1, 179.9, 5.0]})
+    assert transfer.regions_of(table).tolist() == ["0N 0E", "15N -15E", "-15N 165E", ""]
+
+
+def test_the_same_bytes_when_it_is_run_again(store, judged, tmp_path):
+    out, found = judged
+    benchmark(store, encoder="measured", out=tmp_path)
+    assert (tmp_path / "benchmark.json").read_bytes() == (out / "benchmark.json").read_bytes()
+    assert json.loads((out / "benchmark.json").read_text()) == found
+    assert json.loads((out / "timing.json").read_text())["drawn"]["images"] == 60
+
+
+def test_measured_features_of_drawn_plankton_beat_guessing(judged):
+    part = judged[1]["stores"]["drawn"]
+    scores, random = part["classification"]["scores"], part["classification"]["random"]
+    assert scores["balanced_accuracy"]["low"] > 2 * random["balanced_accuracy"]
+    assert judged[1]["together"]["instrument"]["instruments"] == ["IFCB", "UVP6"]
+
+
+def test_the_page_needs_nothing_from_outside(judged):
+    page = (judged[0] / "benchmark.html").read_text(encoding="utf-8")
+    assert "http" not in page
+    assert "<script" not in page
+    assert "drawn" in page
+
+
+def test_an_entry_is_scored_and_what_it_leaves_out_is_wrong(store, judged, tmp_path):
+    answers = store.table[["object_id", "taxon"]]
+    whole = score_entry(store, answers, out=tmp_path / "a", name="truth")["stores"]["drawn"]
+    assert whole["classification"]["scores"]["accuracy"]["value"] == 1.0
+    half = score_entry(store, answers[:30], out=tmp_path / "b", name="half", beside=[judged[0], tmp_path / "a"])
+    half = half["stores"]["drawn"]
+    assert (half["unanswered"], half["classification"]["scores"]["accuracy"]["value"]) == (30, 0.5)
+    table = leaderboard.table_of([leaderboard.read_entry(f) for f in (tmp_path / "b", judged[0], tmp_path / "a")])
+    assert table["entry"].iloc[0] == "truth"
+    assert set(table["entry"]) == {"truth", "half", "measured"}
+
+
+def test_names_in_a_page_are_text(store, tmp_path):
+    score_entry(store, store.table[["object_id", "taxon"]], out=tmp_path, name="<script>alert(1)</script>")
+    assert "<script" not in (tmp_path / "benchmark.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (pd.DataFrame({"object_id": ["a"]}), "no column 'taxon'"),
+        (pd.DataFrame({"object_id": ["a", "a"], "taxon": ["x", "y"]}), "'a' has several"),
+        (pd.DataFrame({"object_id": [], "taxon": []}), "there is none"),
+        (pd.DataFrame({"object_id": ["nowhere"], "taxon": ["x"]}), "none of the 1 predictions"),
+    ],
+)
+def test_bad_answers_are_refused(store, tmp_path, answers, message):
+    with pytest.raises(SchemaError, match=message):
+        score_entry(store, answers, out=tmp_path, name="x")
+
+
+def test_bad_input_is_told_with_its_remedy(store, judged, tmp_path):
+    with pytest.raises(SchemaError, match="0 taxa in 'taxa'"):
+        benchmark(store, encoder="measured", out=tmp_path, label="taxa")
+    with pytest.raises(SchemaError, match="different names"):
+        benchmark([store, store], encoder="measured", out=tmp_path)
+    with pytest.raises(StoreError, match="no result of a benchmark"):
+        leaderboard.read_entry(tmp_path)
+    with pytest.raises(SchemaError, match="cannot be read"):
+        read_answers(tmp_path / "no.csv")
+    old = judged[1] | {"version": 0}
+    with pytest.raises(SchemaError, match=r"versions \[0, 1\]"):
+        leaderboard.table_of([judged[1], old])

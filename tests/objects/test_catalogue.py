@@ -1,0 +1,155 @@
+"""From a store to a table of objects: who is learned from, who is named, and what the file says."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose, assert_array_equal
+
+from aqqua_science.images import ingest
+from aqqua_science.objects import catalogue
+from aqqua_science.objects.catalogue import classify_store
+from aqqua_science.objects.classification import TaxonClassifier
+from aqqua_science.schema import SchemaError
+from aqqua_science.synthetic import images
+
+QUICK = TaxonClassifier("knn", n_folds=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """120 drawn pictures: of four in ten nobody has said what they are, of one in ten only a program has."""
+    pictures = list(images(120, rng=5, instruments=["ZooScan"]))
+    for i, picture in enumerate(pictures):
+        picture.metadata["sample_id"] = f"net{i % 6}"
+        picture.metadata["taxon_status"] = "predicted" if i % 10 == 9 else "validated"
+        if i % 10 < 4:
+            picture.metadata.pop("taxon"), picture.metadata.pop("taxon_status")
+    return ingest(pictures, tmp_path_factory.mktemp("stores") / "drawn.aqqua")
+
+
+@pytest.fixture(scope="module")
+def features(store):
+    """Numbers that tell the taxon, as an encoder would, of all but one image, which could not be read."""
+    truth = pd.Series([p.truth["taxon"] for p in images(120, rng=5, instruments=["ZooScan"])])
+    X = np.eye(truth.nunique())[pd.factorize(truth, sort=True)[0]] + np.random.default_rng(0).normal(0, 0.1, (120, 1))
+    X[17] = np.nan
+    fault = np.where(np.arange(120) == 17, "cut short", "").astype(object)
+    coords = {"object": np.arange(120), "fault": ("object", fault)}
+    return xr.DataArray(X, dims=("object", "feature"), coords=coords, attrs={"fingerprint": "abcd", "encoder": "made"})
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    """Several blocks, so that their seams are tested."""
+    monkeypatch.setattr(catalogue, "blocks", lambda n: catalogue_blocks(n, 50))
+
+
+catalogue_blocks = catalogue.blocks
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*cannot be held out:UserWarning")
+
+
+def test_every_object_is_named_and_the_file_says_by_what(store, features, tmp_path):
+    path = tmp_path / "objects.parquet"
+    found = classify_store(store, features, to=path, classifier=QUICK)
+    table = pd.read_parquet(path)
+    assert found["objects"] == len(table) == 120
+    assert found["unreadable"] == 1
+    assert table["row"].tolist() == list(range(120))
+    assert_array_equal(table["object_id"], store.table["object_id"])
+    assert_array_equal(table["sample_id"], store.table["sample_id"])
+    truth = [p.truth["taxon"] for p in images(120, rng=5, instruments=["ZooScan"])]
+    assert np.mean(table["taxon"] == truth) > 0.9
+    assert found["scores"]["accuracy"] > 0.9
+    about = json.loads(pq.read_schema(path).metadata[b"aqqua_science"])
+    assert (about["fingerprint"], about["scores"]) == ("abcd", found["scores"])
+    json.dumps(found, allow_nan=False)
+
+
+def test_only_what_people_said_is_learned_from(store, features, tmp_path):
+    found = classify_store(store, features, to=tmp_path / "o.parquet", classifier=QUICK)
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    said = np.array([i % 10 in range(4, 9) and i != 17 for i in range(120)])
+    assert_array_equal(table["label"].notna(), said)
+    assert found["labelled"] == said.sum()
+    by_hand = TaxonClassifier("knn", n_folds=2).fit(
+        features.values[said], store.table["taxon"][said], groups=store.table["sample_id"][said]
+    )
+    readable = np.arange(120) != 17
+    assert_array_equal(table["taxon"][readable], by_hand.predict(features.values[readable]))
+    assert_allclose(table["probability"][readable], by_hand.predict_proba(features.values[readable]).max(axis=1))
+    assert by_hand.scores_ == found["scores"]
+
+
+def test_an_image_that_could_not_be_read_has_no_answer(store, features, tmp_path):
+    classify_store(store, features, to=tmp_path / "o.parquet", classifier=QUICK)
+    row = pd.read_parquet(tmp_path / "o.parquet").loc[17]
+    assert (row["fault"], row["abstained"]) == ("cut short", True)
+    assert row[["taxon", "probability", "taxon_1", "entropy"]].isna().all()
+
+
+def test_some_rows_of_the_store_are_enough(store, features, tmp_path):
+    chosen = np.r_[60:120, 20:40]
+    classify_store(store, features.isel(object=chosen), to=tmp_path / "o.parquet", classifier=QUICK)
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    assert table["row"].tolist() == chosen.tolist()
+    assert_array_equal(table["object_id"], store.table["object_id"].iloc[chosen])
+
+
+def test_features_on_disk_and_abstentions(store, tmp_path):
+    from aqqua_science.features import embed
+
+    embed(store, encoder="measured", to=tmp_path / "features.zarr")
+    found = classify_store(
+        store,
+        tmp_path / "features.zarr",
+        to=tmp_path / "o.parquet",
+        classifier=TaxonClassifier("knn", n_folds=2, abstain_below=0.9),
+    )
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    assert found["abstained"] == table["abstained"].sum() == table["taxon"].isna().sum() > 0
+
+
+def test_nothing_is_overwritten_unasked_and_nothing_half_written(store, features, tmp_path):
+    path = tmp_path / "o.parquet"
+    classify_store(store, features, to=path, classifier=QUICK)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="Pass overwrite=True"):
+        classify_store(store, features, to=path, classifier=QUICK)
+    broken = features.copy(deep=True)
+    broken[113] = np.nan  # in the last block, without a fault that would explain it
+    with pytest.raises(ValueError, match="NaN in row"):
+        classify_store(store, broken, to=path, classifier=QUICK, overwrite=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["o.parquet"]
+    classify_store(store, features, to=path, classifier=QUICK, overwrite=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "taxa"}, "the store has no column 'taxa'. Did you mean 'taxon'"),
+        ({"groups": "cruise"}, "the store has no column 'cruise'"),
+        ({"groups": "instrument"}, "lie in one group, 'ZooScan'"),
+    ],
+)
+def test_columns_that_do_not_serve(store, features, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        classify_store(store, features, to=tmp_path / "o.parquet", classifier=QUICK, **change)
+
+
+def test_features_of_another_store_are_refused(store, features, tmp_path):
+    with pytest.raises(SchemaError, match=r"rows 500..619, but the store has 120 images"):
+        classify_store(store, features.assign_coords(object=np.arange(500, 620)), to=tmp_path / "o.parquet")
+    with pytest.raises(SchemaError, match="coordinate `object` holds row numbers"):
+        classify_store(store, features.values, to=tmp_path / "o.parquet")
+
+
+def test_a_store_without_samples_is_told(store, features, tmp_path):
+    with pytest.warns(UserWarning, match="no labelled object has a value of acquisition_id"):
+        classify_store(store, features, to=tmp_path / "o.parquet", classifier=QUICK, groups="acquisition_id")
