@@ -35,7 +35,7 @@ N_DRAWN = 8_000
 PERMITTED = ("flowcam", "ifcb")
 ABOUT = {
     "name": "nano",
-    "licence": "MIT",
+    "licence": "BSD-3-Clause",
     "trained_on": f"{N_DRAWN:,} drawn pictures (ours), FlowCam cut-outs (MIT), IFCB bins (MIT)",
     "card": "docs/model-card-nano.md",
 }

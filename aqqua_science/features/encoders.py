@@ -101,7 +101,11 @@ def open_encoder(encoder="default", *, device="cpu"):
         return MeasuredEncoder()
     path = DEFAULT if str(encoder) == "default" else Path(encoder)
     if not path.exists():
-        raise ValueError(_absence(encoder))
+        msg = (
+            f"there is no encoder {str(encoder)!r}.{nearest_name(encoder, _NAMED)} Pass 'default', 'measured', an ONNX "
+            "file or a run."
+        )
+        raise ValueError(msg)
     return OnnxEncoder(path, device=device) if path.suffix == ".onnx" else TorchEncoder(path, device=device)
 
 
@@ -116,15 +120,6 @@ def _checked(encoder):
         )
         raise TypeError(msg)
     return encoder
-
-
-def _absence(encoder):
-    """What to say where nothing is found."""
-    if str(encoder) == "default":
-        what = "the default encoder does not come with this installation"
-        return f"{what} ({DEFAULT.name} is not there). Pass 'measured', an ONNX file or a run of pretraining."
-    hint = nearest_name(encoder, _NAMED)
-    return f"there is no encoder {str(encoder)!r}.{hint} Pass 'default', 'measured', an ONNX file or a run."
 
 
 class MeasuredEncoder:

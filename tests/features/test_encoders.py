@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from aqqua_science.features.encoders import (
-    DEFAULT,
     Image,
     MeasuredEncoder,
     OnnxEncoder,
@@ -95,12 +94,8 @@ def test_little_is_padded():
     assert padded < 1.1 * lengths.sum()
 
 
-def test_the_default_encoder_is_not_replaced_in_silence():
-    if DEFAULT.exists():
-        assert open_encoder().name == "nano"
-    else:
-        with pytest.raises(ValueError, match=r"does not come with this installation .* Pass 'measured'"):
-            open_encoder()
+def test_the_default_encoder_comes_along():
+    assert open_encoder().name == "nano"
 
 
 def test_a_misspelt_name_is_told():

@@ -1,0 +1,38 @@
+"""The encoder that comes with the package: small, licensed, and better than none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from aqqua_science.features import embed
+from aqqua_science.features.encoders import DEFAULT
+from aqqua_science.images import ingest
+from aqqua_science.objects import TaxonClassifier
+from aqqua_science.synthetic import images
+
+
+@pytest.fixture(scope="module")
+def told():
+    session = onnxruntime.InferenceSession(str(DEFAULT), providers=["CPUExecutionProvider"])
+    return json.loads(session.get_modelmeta().custom_metadata_map["about"])
+
+
+def test_it_is_small_and_says_what_it_is(told):
+    assert DEFAULT.stat().st_size <= 8e6
+    assert told["licence"] == "BSD-3-Clause"
+    assert set(told["store"]["licence"]) == {"CC0-1.0", "MIT"}
+    assert (Path(__file__).parents[2] / told["card"]).exists()
+
+
+def test_it_tells_drawn_plankton_apart(tmp_path):
+    """Of pictures that it has not seen, by a line through its numbers."""
+    store = ingest(images(150, rng=99, instruments=["UVP6"]), tmp_path / "drawn.aqqua")
+    features = embed(store, to=tmp_path / "features.zarr")
+    assert features.shape == (150, 192)
+    taxon = store.table["taxon"]
+    common = np.flatnonzero(taxon.map(taxon.value_counts()) >= 10)
+    model = TaxonClassifier().fit(features[common], taxon.iloc[common])
+    assert model.scores_["balanced_accuracy"] > 2 / taxon.iloc[common].nunique()
