@@ -37,12 +37,12 @@ _COLUMNS = {
 """Column of the leaderboard -> where it stands in an entry."""
 
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:80rem;margin:0 auto;padding:1rem;color:#1b2733;background:#fff}
+body{font:16px/1.5 system-ui,sans-serif;max-width:110rem;margin:0 auto;padding:1rem;color:#1b2733;background:#fff}
 h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin-top:2.5rem;border-bottom:1px solid #ccd5dd}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem}caption{text-align:left;color:#51606e}
 th,td{padding:.3rem .6rem;text-align:left;border-bottom:1px solid #e3e9ee;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-small{color:#51606e;display:block}
+small{color:#51606e;display:block;white-space:nowrap}
 """
 
 
@@ -183,8 +183,10 @@ def _leaderboard(entries):
     )
     known = "; ".join(f"{name} {value}" for name, value in PUBLISHED.items())
     text = (
-        f"<p>Never parted between training and test: {', '.join(by)}. Below each number its 90 % interval, from "
-        f"drawing these anew. Published means over six large sets, for orientation, in per cent: {known}.</p>"
+        f"<p>Kept together between training and test: objects of one {', of one '.join(by)}"
+        f"{' (where no sample is known, which flatters)' if 'image' in by else ''}. Below each number its 90 % "
+        f"interval, from drawing these anew. Published means over six large sets, for orientation, in per cent: "
+        f"{known}.</p>"
     )
     return f"<h2>Scores</h2>{text}{_table(list(table.columns), rows)}"
 
