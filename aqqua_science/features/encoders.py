@@ -10,8 +10,9 @@ import numpy as np
 
 from aqqua_science.files import file_hash
 from aqqua_science.images.measurements import measure
-from aqqua_science.images.patches import cut, intensities, pad_patches, shrink
+from aqqua_science.images.patches import pad_patches
 from aqqua_science.images.shards import StoreError
+from aqqua_science.images.windows import whole_patches
 from aqqua_science.optional import require
 from aqqua_science.schema import nearest_name
 
@@ -162,9 +163,9 @@ class OnnxEncoder:
         self._session = _session(path, device)
         notes = self._session.get_modelmeta().custom_metadata_map
         try:
-            self.patch_size = json.loads(notes["settings"])["patch_size"]
             about = json.loads(notes["about"])
-            self.max_tokens, self.square = about["max_tokens"], about.get("square")
+            self._wanted = {"patch_size": json.loads(notes["settings"])["patch_size"]}
+            self._wanted |= {"max_tokens": about["max_tokens"], "square": about.get("square")}
         except (KeyError, ValueError) as error:
             msg = f"{path} does not tell how it wants images ({error} is missing). Export the run anew."
             raise StoreError(msg) from error
@@ -173,23 +174,15 @@ class OnnxEncoder:
         self.feature_names = _numbered(self._session.get_outputs()[0].shape[-1])
 
     def __call__(self, images):
-        patches = [self._patches(*image) for image in images]
+        patches = [
+            whole_patches(i.pixels, bit_depth=i.bit_depth, pixel_size_um=i.pixel_size_um, **self._wanted)
+            for i in images
+        ]
         found = np.empty((len(images), len(self.feature_names)), np.float32)
         for some in padded_batches([len(p.values) for p in patches]):
             padded = pad_patches([patches[i] for i in some])
             found[some] = self._session.run(["embedding"], {name: padded[name] for name in self._inputs})[0]
         return found
-
-    def _patches(self, pixels, bit_depth, pixel_size_um):
-        """Show the whole image, as `aqqua_science.pretraining.views.whole_view` does."""
-        size = {"patch_size": self.patch_size, "max_tokens": self.max_tokens}
-        view = {"pixels": intensities(pixels, bit_depth=int(bit_depth)), "pixel_size_um": float(pixel_size_um)}
-        if self.square is None:
-            planes, pixel_size_um = shrink(**view, **size)
-        else:
-            views = require("aqqua_science.pretraining.views", for_="features")
-            planes, pixel_size_um = views.whole_view(**view, **size, square=self.square)
-        return cut(planes, pixel_size_um=pixel_size_um, patch_size=self.patch_size)
 
 
 def _session(path, device):
@@ -244,8 +237,7 @@ class TorchEncoder:
     """
     A network of torch, as pretraining left it.
 
-    This rung lies beside that of pretraining and does not import it. A run is in pretraining's own format, so
-    pretraining is asked by name to read it, once somebody has passed one.
+    A run is in pretraining's own format, so pretraining reads it, once somebody has passed one.
 
     Parameters
     ----------
@@ -255,19 +247,20 @@ class TorchEncoder:
     """
 
     def __init__(self, path, *, device="cpu"):
-        self._pretraining = require("aqqua_science.pretraining.encoders", for_="features")
-        self._torch = require("torch", for_="features")
+        self._torch = require("torch", for_="pretraining")
+        from aqqua_science.pretraining.encoders import load
+
         self.device, self.name = device, Path(path).resolve().stem
-        self._vit = self._pretraining.load(path)
+        self._vit = load(path)
         self.fingerprint = _weights_hash(self._vit)
         self._vit = self._vit.to(device)
         self.feature_names = _numbered(self._vit.width)
 
     def __call__(self, images):
-        packing = require("aqqua_science.pretraining.packing", for_="features")
+        from aqqua_science.pretraining import encoders, packing
+
         facts = [{"bit_depth": image.bit_depth, "pixel_size_um": image.pixel_size_um} for image in images]
-        cut_as_wanted = self._pretraining.whole_patches
-        patches = [cut_as_wanted(i.pixels, self._vit, **of) for i, of in zip(images, facts, strict=True)]
+        patches = [encoders.whole_patches(i.pixels, self._vit, **of) for i, of in zip(images, facts, strict=True)]
         found = np.empty((len(images), len(self.feature_names)), np.float32)
         with self._torch.inference_mode():
             for some in padded_batches([len(p.values) for p in patches], 8 * TOKENS_PER_BATCH):

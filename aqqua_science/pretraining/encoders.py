@@ -9,12 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from aqqua_science.files import plain, replacing, write_json
-from aqqua_science.images import open_store
-from aqqua_science.images.patches import cut, intensities
+from aqqua_science.images import open_store, windows
 from aqqua_science.images.shards import StoreError
 from aqqua_science.pretraining.packing import pack
 from aqqua_science.pretraining.runs import ENCODER, WEIGHTS
-from aqqua_science.pretraining.views import whole_view
 from aqqua_science.pretraining.vit import ViT
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
@@ -213,12 +211,11 @@ def whole_patches(pixels, vit, *, bit_depth, pixel_size_um):
     -------
     Patches
     """
-    patch_size, about = vit.settings["patch_size"], vit.about
-    view, pixel_size = whole_view(
-        intensities(pixels, bit_depth=int(bit_depth)), pixel_size_um=float(pixel_size_um), patch_size=patch_size,
+    about = vit.about
+    return windows.whole_patches(
+        pixels, bit_depth=bit_depth, pixel_size_um=pixel_size_um, patch_size=vit.settings["patch_size"],
         max_tokens=about["max_tokens"], square=about.get("square"),
     )  # fmt: skip
-    return cut(view, pixel_size_um=pixel_size, patch_size=patch_size)
 
 
 def _batches(lengths, budget):

@@ -13,13 +13,13 @@ from torch import nn
 
 from aqqua_science.files import write_json
 from aqqua_science.images.patches import cut, intensities
+from aqqua_science.images.windows import whole_view
 from aqqua_science.pretraining import checkpoints, schedules
 from aqqua_science.pretraining.encoders import load
 from aqqua_science.pretraining.ordering import shuffled, uniforms
 from aqqua_science.pretraining.packing import pack
 from aqqua_science.pretraining.runs import CHECKPOINTS, LOG, append_line, truncate_log
 from aqqua_science.pretraining.trainer import parameter_groups
-from aqqua_science.pretraining.views import whole_view
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aqqua_science.images.patches import CHANNELS, background_levels, channel_kinds, grid_of, shrink, shrink_factor
+from aqqua_science.images.patches import CHANNELS, background_levels, channel_kinds, grid_of
+from aqqua_science.images.windows import sample_window
 from aqqua_science.pretraining.config import LOCAL_SHARE
-from aqqua_science.pretraining.view_geometry import sample_window
 
 N_LARGE = 2
 """Views of an image that show much of it; the others show small parts."""
@@ -153,34 +153,6 @@ def render(pixels, layout, at, *, views, seed, background=None):
     )
     _expose(view, level, layout.exposure[at].tolist(), kinds=kinds, views=views, seed=seed)
     return view, float(layout.pixel_size_um[at]), kinds
-
-
-def whole_view(pixels, *, pixel_size_um, patch_size, max_tokens, square=None):
-    """
-    Show what an encoder sees of an image when nothing is drawn at random: all of it.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray of float32, shape (channel, height, width)
-        In 0..1.
-    pixel_size_um : float
-    patch_size : int
-    max_tokens : int
-        Patches at most; a larger image is reduced by area averaging.
-    square : int, optional
-        Resize to so many pixels a side instead, as is common for photographs; the pixel size is then 1.
-
-    Returns
-    -------
-    pixels : numpy.ndarray of float32, shape (channel, height, width)
-    pixel_size_um : float
-    """
-    if square is None:
-        return shrink(pixels, pixel_size_um=pixel_size_um, patch_size=patch_size, max_tokens=max_tokens)
-    n_patches = max(1, max_tokens // len(pixels))
-    side = max(1, int(square * shrink_factor(square, square, patch_size=patch_size, max_tokens=n_patches)))
-    size = np.array(pixels.shape[1:])
-    return sample_window(pixels, np.zeros(len(pixels)), centre=size / 2, extent=size, shape=(side, side)), 1.0
 
 
 def _of(draws, name):

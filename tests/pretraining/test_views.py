@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aqqua_science.images import patches
+from aqqua_science.images.windows import sample_window, whole_view
 from aqqua_science.pretraining.config import LOCAL_SHARE, Views
-from aqqua_science.pretraining.view_geometry import sample_window
-from aqqua_science.pretraining.views import N_DRAWS, lay_out, render, whole_view
+from aqqua_science.pretraining.views import N_DRAWS, lay_out, render
 
 PATCH = 14
 NO_LIMIT = 10**9

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from aqqua_science.images.patches import cut, intensities, shrink, shrink_factor
+
 BLUR = 1.3
 """Reduced by more than this, pixels are averaged over areas before they are sampled."""
 
@@ -41,6 +43,57 @@ def sample_window(pixels, background, *, centre, extent, shape, angle=0.0, flip=
     if same and abs(angle - quarters * math.pi / 2) < _TINY:
         return _copy(pixels, background, centre=centre, shape=shape, quarters=quarters % 4, flip=flip)
     return _interpolate(pixels, background, centre=centre, extent=extent, shape=shape, angle=angle, flip=flip)
+
+
+def whole_view(pixels, *, pixel_size_um, patch_size, max_tokens, square=None):
+    """
+    Show what an encoder sees of an image when nothing is drawn at random: all of it.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of float32, shape (channel, height, width)
+        In 0..1.
+    pixel_size_um : float
+    patch_size : int
+    max_tokens : int
+        Patches at most; a larger image is reduced by area averaging.
+    square : int, optional
+        Resize to so many pixels a side instead, as is common for photographs; the pixel size is then 1.
+
+    Returns
+    -------
+    pixels : numpy.ndarray of float32, shape (channel, height, width)
+    pixel_size_um : float
+    """
+    if square is None:
+        return shrink(pixels, pixel_size_um=pixel_size_um, patch_size=patch_size, max_tokens=max_tokens)
+    n_patches = max(1, max_tokens // len(pixels))
+    side = max(1, int(square * shrink_factor(square, square, patch_size=patch_size, max_tokens=n_patches)))
+    size = np.array(pixels.shape[1:])
+    return sample_window(pixels, np.zeros(len(pixels)), centre=size / 2, extent=size, shape=(side, side)), 1.0
+
+
+def whole_patches(pixels, *, bit_depth, pixel_size_um, patch_size, max_tokens, square=None):
+    """
+    Cut a stored image as an encoder sees it: all of it.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of uint8 or uint16, shape (height, width) or (height, width, channel)
+    bit_depth : int
+    pixel_size_um : float
+    patch_size, max_tokens, square
+        As for `whole_view`.
+
+    Returns
+    -------
+    Patches
+    """
+    view, pixel_size_um = whole_view(
+        intensities(pixels, bit_depth=int(bit_depth)), pixel_size_um=float(pixel_size_um), patch_size=patch_size,
+        max_tokens=max_tokens, square=square,
+    )  # fmt: skip
+    return cut(view, pixel_size_um=pixel_size_um, patch_size=patch_size)
 
 
 def _copy(pixels, background, *, centre, shape, quarters, flip):
