@@ -379,8 +379,10 @@ def benchmark(
         return
     for store, part in found["stores"].items():
         scores = part["classification"]["scores"]
-        words = [f"{key.replace('_', ' ')} {value['value']:.3f}" for key, value in scores.items() if value["value"]]
-        print(f"{store}: {part['objects']:,} objects, {', '.join(words)}")
+        print(f"{store}: {part['objects']:,} objects (90 % intervals)")
+        for key, score in scores.items():
+            if score["value"] is not None:
+                print(f"  {key.replace('_', ' '):20} {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
     print(f"page: {out / 'benchmark.html'}")
 
 

@@ -127,6 +127,7 @@ class MeasuredEncoder:
     """Classical features of the main object, as `aqqua_science.images.measurements.measure` gives them."""
 
     name = "measured"
+    n_bytes = 0
 
     def __init__(self):
         self.feature_names = tuple(measure(np.eye(8, dtype=np.uint8), pixel_size_um=1.0))
@@ -170,7 +171,7 @@ class OnnxEncoder:
             msg = f"{path} does not tell how it wants images ({error} is missing). Export the run anew."
             raise StoreError(msg) from error
         self._inputs = [node.name for node in self._session.get_inputs()]
-        self.name, self.fingerprint = path.stem, file_hash(path)[:DIGITS]
+        self.name, self.fingerprint, self.n_bytes = path.stem, file_hash(path)[:DIGITS], path.stat().st_size
         self.feature_names = _numbered(self._session.get_outputs()[0].shape[-1])
 
     def __call__(self, images):
@@ -253,6 +254,7 @@ class TorchEncoder:
         self.device, self.name = device, Path(path).resolve().stem
         self._vit = load(path)
         self.fingerprint = _weights_hash(self._vit)
+        self.n_bytes = sum(t.nbytes for t in self._vit.state_dict().values())
         self._vit = self._vit.to(device)
         self.feature_names = _numbered(self._vit.width)
 

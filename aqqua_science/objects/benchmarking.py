@@ -1,5 +1,6 @@
 """The benchmark: the same questions asked of any encoder, on any labelled stores."""
 
+import json
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from aqqua_science import __version__
 from aqqua_science.features import embed
+from aqqua_science.features.encoders import open_encoder
 from aqqua_science.files import write_json
 from aqqua_science.images import open_store
 from aqqua_science.images.sizes import esd_um
@@ -24,6 +26,8 @@ GROUPS = ("sample_id", "acquisition_id", "source")
 """What is kept together, the first of which a store knows several."""
 
 FEWEST_GROUPS = 5
+
+TIMING = "timing.json"
 
 
 def benchmark(
@@ -81,24 +85,26 @@ def benchmark(
     True
     """
     out, stores = Path(out), _opened(stores)
-    judged, speeds = {}, {}
+    judged, speeds = {}, json.loads((out / TIMING).read_text()) if (out / TIMING).exists() else {}
     for store in stores:
-        started, table, place = time.perf_counter(), _table(store, label, rng), out / "features" / store.path.stem
-        told = {"to": place.with_suffix(".zarr"), "client": client, "device": device}
-        features = embed(store, encoder, rows=table.index, **told)
-        speeds[store.path.stem] = {"images": len(table), "seconds": round(time.perf_counter() - started, 3)}
+        table, place = _table(store, label, rng), out / "features" / f"{store.path.stem}.zarr"
+        fresh, started = not place.exists(), time.perf_counter()
+        features = embed(store, encoder, rows=table.index, to=place, client=client, device=device)
+        if fresh:
+            speeds[store.path.stem] = {"images": len(table), "seconds": round(time.perf_counter() - started, 3)}
         judged[store.path.stem] = _labelled(store, table, features, label=label)
+    about = {k: features.attrs[k] for k in ("encoder", "fingerprint")} | {"features": features.sizes["feature"]}
     found = {
         "version": VERSION,
         "name": name or str(features.attrs["encoder"]),
-        "encoder": {k: features.attrs[k] for k in ("encoder", "fingerprint")} | {"features": features.sizes["feature"]},
+        "encoder": about | {"bytes": getattr(open_encoder(encoder), "n_bytes", None)},
         "aqqua_science": __version__,
         "rng": rng,
         "stores": {k: judge(data, groups=groups, rng=rng) for k, data in judged.items()},
         "together": _across(judged, groups=groups, rng=rng),
     }
     write_json(found, out / leaderboard.RESULT)
-    write_json(speeds, out / "timing.json")
+    write_json(speeds, out / TIMING)
     leaderboard.write_page([found, *map(leaderboard.read_entry, beside)], out / "benchmark.html", speeds=speeds)
     return found
 

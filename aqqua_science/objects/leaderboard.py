@@ -188,7 +188,12 @@ def _leaderboard(entries):
         f"interval, from drawing these anew. Published means over six large sets, for orientation, in per cent: "
         f"{known}.</p>"
     )
-    return f"<h2>Scores</h2>{text}{_table(list(table.columns), rows)}"
+    sizes = [
+        f"{html.escape(entry['name'])}: {entry['encoder']['features']} numbers an image, {n / 1e6:,.1f} MB"
+        for entry in entries
+        if (n := entry.get("encoder", {}).get("bytes")) is not None
+    ]
+    return f"<h2>Scores</h2>{text}{_table(list(table.columns), rows)}<p>{'; '.join(sizes)}</p>"
 
 
 def _together(entry):
@@ -224,7 +229,7 @@ def _taxa(entry):
 
 
 def _speeds(speeds):
-    """How fast images were encoded; nothing that is compared."""
+    """How fast images were encoded when that was done; nothing that is compared."""
     rows = [
         [html.escape(store), _cell(told["images"]), _cell(told["seconds"])]
         for store, told in speeds.items()
