@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 
 from aqqua_science.schema import SchemaError, nearest_name
 
+MAX_TOKENS = 256
+"""Patch tokens of an image at most, where nothing else is said."""
+
 LOCAL_SHARE = 4
 """A small view may have this many times fewer tokens than a large one."""
 
@@ -188,7 +191,7 @@ class PretrainConfig(_Part):
     @property
     def token_limit(self):
         """Patch tokens of a large view at most."""
-        return self.max_tokens or min(256, self.tokens_per_batch // self.views_in_tokens)
+        return self.max_tokens or min(MAX_TOKENS, self.tokens_per_batch // self.views_in_tokens)
 
 
 def read_config(source):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from aqqua_science.pretraining.config import MAX_TOKENS
 from aqqua_science.pretraining.vit import GREY_MEAN, GREY_SPREAD, SIZES, ViT, position_codes
 
 RGB_MEAN = (0.485, 0.456, 0.406)
@@ -61,7 +62,8 @@ def convert(checkpoint, *, vit=None, patch_size=14, registers=None):
     Returns
     -------
     ViT
-        With `positions="grid"`, without a token of the pixel size, and `about`.
+        With `positions="grid"`, without a token of the pixel size, and `about`; `embeddings`, `finetune` and `export`
+        take it as it is, and what `export` writes serves `features.embed`.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def convert(checkpoint, *, vit=None, patch_size=14, registers=None):
     network.mask[:] = weights.get("mask_token", torch.zeros(1)).flatten()
     about = _place(network, weights)
     _fill(network, weights)
-    network.about = {"converted_from": "weights" if isinstance(checkpoint, dict) else Path(checkpoint).name, **about}
+    source = "weights" if isinstance(checkpoint, dict) else Path(checkpoint).name
+    network.about = {"converted_from": source, "max_tokens": MAX_TOKENS, "square": None, **about}
     return network.requires_grad_(True).eval()
 
 

@@ -15,6 +15,7 @@ from aqqua_science.files import write_json
 from aqqua_science.images.patches import cut, intensities
 from aqqua_science.images.windows import whole_view
 from aqqua_science.pretraining import checkpoints, schedules
+from aqqua_science.pretraining.config import MAX_TOKENS
 from aqqua_science.pretraining.encoders import load
 from aqqua_science.pretraining.ordering import shuffled, uniforms
 from aqqua_science.pretraining.packing import pack
@@ -26,9 +27,6 @@ from aqqua_science.schema import SchemaError
 WARMUP = 0.05
 WEIGHT_DECAY = 0.04
 CLIP = 3.0
-MAX_TOKENS = 256
-"""Patches of an image at most, where the encoder does not say."""
-
 _TURN_KEY = 0xD15711
 
 

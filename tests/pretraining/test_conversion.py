@@ -236,3 +236,17 @@ def test_a_file_of_other_things_is_refused(tmp_path):
     torch.save({"epoch": 3, "model": published()}, tmp_path / "run.pth")
     with pytest.raises(ValueError, match="tensors by name"):
         convert(tmp_path / "run.pth")
+
+
+def test_public_weights_serve_as_an_encoder(tmp_path):
+    """By torch, and, exported, without it: the same numbers of the same images."""
+    from aqqua_science.features import embed
+    from aqqua_science.images import ingest
+    from aqqua_science.pretraining import embeddings, export
+    from aqqua_science.synthetic import images
+
+    store = ingest(images(6, rng=0), tmp_path / "drawn.aqqua")
+    network = convert(published())
+    export(network, tmp_path / "public.onnx")
+    features = embed(store, tmp_path / "public.onnx", to=tmp_path / "features.zarr")
+    np.testing.assert_allclose(features, embeddings(network, store), atol=1e-4)
