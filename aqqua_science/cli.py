@@ -4,11 +4,12 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from aqqua_science.terminal import (
+    known_encoder,
     local_cluster,
     numbers,
     pairs,
@@ -290,7 +291,7 @@ def embed(
     encoder: Annotated[
         str, typer.Option(help="default, measured, an ONNX file, or the folder of a run of pretraining.")
     ] = "default",
-    dtype: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="How numbers are stored.")] = "float32",
     workers: Annotated[int, typer.Option(help="Processes that work at the same time.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
     as_json: Json = False,
@@ -299,6 +300,7 @@ def embed(
     """Turn the images of a store into features. Run again, it goes on where it stopped."""
     import time
 
+    known_encoder(encoder)
     from aqqua_science.features import embed as embed_
 
     started = time.perf_counter()
@@ -319,7 +321,9 @@ def classify(
     features: Annotated[Path, typer.Option(help="Features of the store, as `aqqua embed` writes them.")],
     to: Annotated[Path, typer.Option(help="Parquet to write: a row for each object.")],
     label: Annotated[str, typer.Option(help="Column of the store with the taxa to learn from.")] = "taxon",
-    head: Annotated[str, typer.Option(help="logistic, knn, forest or boosting.")] = "logistic",
+    head: Annotated[
+        Literal["logistic", "knn", "forest", "boosting"], typer.Option(help="What learns the taxa.")
+    ] = "logistic",
     groups: Annotated[
         str, typer.Option(help="Column of what is never parted between learning and testing, or none.")
     ] = "sample_id",
@@ -371,6 +375,7 @@ def benchmark(
     told = {"out": out, "label": label, "beside": beside or ()}
     with resumable():
         if predictions is None:
+            known_encoder(encoder)
             found = benchmark_(stores, encoder=encoder, name=name, **told)
         else:
             found = score_entry(stores, read_answers(predictions), name=name or predictions.stem, **told)

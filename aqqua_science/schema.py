@@ -156,6 +156,33 @@ def require_columns(table, names, *, what="the table"):
             raise SchemaError(msg)
 
 
+def require_known(table, names):
+    """
+    Refuse a table with rows that do not tell what they belong to.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : list of str
+        Columns of the table.
+
+    Raises
+    ------
+    SchemaError
+        Naming the first such column and row.
+
+    Examples
+    --------
+    >>> require_known(pd.DataFrame({"station": ["a", "b"]}), ["station"])
+    """
+    for name in names:
+        missing = table[name].isna().to_numpy()
+        if missing.any():
+            first = table.index[missing][0]
+            msg = f"{name} is missing in {missing.sum()} of {len(table)} rows, the first is {first}. Fill or drop them."
+            raise SchemaError(msg)
+
+
 def faults(table, *, required=("latitude", "longitude"), unique=()):
     """
     Find the rows that break the vocabulary.

@@ -70,6 +70,16 @@ def resumable():
         stop("interrupted; the same command goes on where it stopped.", code=130)
 
 
+def known_encoder(encoder):
+    """Leave with exit code 2 where there is no such encoder."""
+    from aqqua_science.features.encoders import locate
+
+    try:
+        locate(encoder)
+    except ValueError as error:
+        stop(error, code=2)
+
+
 @contextlib.contextmanager
 def local_cluster(workers):
     """A Dask cluster on this machine, or nothing for one worker."""

@@ -301,7 +301,9 @@ def test_from_a_store_to_features_objects_and_a_benchmark(aqqua, drawn, tmp_path
 
 def test_the_new_verbs_tell_whose_fault_it_is(aqqua, drawn, tmp_path):
     code, _, err = aqqua("embed", drawn.path, "--to", tmp_path / "f.zarr", "--encoder", "measurd")
-    assert (code, "Did you mean 'measured'" in err) == (1, True)
+    assert (code, "Did you mean 'measured'" in err) == (2, True)
+    code, _, err = aqqua("embed", drawn.path, "--to", tmp_path / "f.zarr", "--dtype", "int8")
+    assert (code, "float16" in err) == (2, True)
     code, _, err = aqqua("classify", drawn.path, "--features", tmp_path / "no.zarr", "--to", tmp_path / "o.parquet")
     assert (code, "holds no features" in err) == (2, True)
     code, _, err = aqqua("benchmark", drawn.path, "--predictions", tmp_path / "no.csv", "--out", tmp_path / "b")

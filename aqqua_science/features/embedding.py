@@ -8,7 +8,7 @@ import numpy as np
 
 from aqqua_science.features import writing
 from aqqua_science.features.archive import chunk_rows, missing_chunks, open_features, open_unfinished, read_about
-from aqqua_science.features.encoders import Image, open_encoder
+from aqqua_science.features.encoders import NAMED, Image, open_encoder
 from aqqua_science.images import open_store
 from aqqua_science.images.shards import StoreError
 from aqqua_science.optional import require
@@ -155,8 +155,9 @@ def _own_device(device):
 
 def _absolute(encoder):
     """An encoder as a worker finds it, whose working directory is another."""
-    is_path = isinstance(encoder, str | Path) and Path(encoder).exists()
-    return str(Path(encoder).absolute()) if is_path else encoder
+    if not isinstance(encoder, str | Path):
+        return encoder
+    return str(encoder) if str(encoder) in NAMED else str(Path(encoder).absolute())
 
 
 def _write_here(path, places, *, store, encoder, rows):

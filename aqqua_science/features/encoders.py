@@ -19,7 +19,7 @@ from aqqua_science.schema import nearest_name
 DEFAULT = Path(__file__).with_name("nano.onnx")
 """The encoder that comes with the package."""
 
-MEASURED_VERSION = 1
+MEASURED_VERSION = 2
 """Counts up whenever a measured feature changes its meaning, so that old models refuse new features."""
 
 TOKENS_PER_BATCH = 1_024
@@ -28,7 +28,8 @@ TOKENS_PER_BATCH = 1_024
 DIGITS = 16
 """Of a SHA-256, which tell encoders apart."""
 
-_NAMED = ("default", "measured")
+NAMED = ("default", "measured")
+"""Encoders that need no path."""
 
 
 class Image(NamedTuple):
@@ -98,16 +99,40 @@ def open_encoder(encoder="default", *, device="cpu"):
     """
     if not isinstance(encoder, str | Path):
         return _checked(encoder)
-    if str(encoder) == "measured":
+    path = locate(encoder)
+    if path is None:
         return MeasuredEncoder()
+    return OnnxEncoder(path, device=device) if path.suffix == ".onnx" else TorchEncoder(path, device=device)
+
+
+def locate(encoder):
+    """
+    Find where an encoder lies.
+
+    Parameters
+    ----------
+    encoder : str or pathlib.Path
+
+    Returns
+    -------
+    pathlib.Path or None
+        None for ``"measured"``, which is no file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such encoder.
+    """
+    if str(encoder) == "measured":
+        return None
     path = DEFAULT if str(encoder) == "default" else Path(encoder)
     if not path.exists():
         msg = (
-            f"there is no encoder {str(encoder)!r}.{nearest_name(encoder, _NAMED)} Pass 'default', 'measured', an ONNX "
+            f"there is no encoder {str(encoder)!r}.{nearest_name(encoder, NAMED)} Pass 'default', 'measured', an ONNX "
             "file or a run."
         )
         raise ValueError(msg)
-    return OnnxEncoder(path, device=device) if path.suffix == ".onnx" else TorchEncoder(path, device=device)
+    return path
 
 
 def _checked(encoder):
@@ -130,13 +155,13 @@ class MeasuredEncoder:
     n_bytes = 0
 
     def __init__(self):
-        self.feature_names = tuple(measure(np.eye(8, dtype=np.uint8), pixel_size_um=1.0))
+        self.feature_names = tuple(measure(np.eye(8, dtype=np.uint8), pixel_size_um=1.0, bit_depth=8))
         told = json.dumps([MEASURED_VERSION, *self.feature_names])
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
 
     def __call__(self, images):
-        rows = [list(measure(image.pixels, pixel_size_um=image.pixel_size_um).values()) for image in images]
-        return np.array(rows, np.float32)
+        rows = [measure(i.pixels, pixel_size_um=i.pixel_size_um, bit_depth=i.bit_depth).values() for i in images]
+        return np.array([list(row) for row in rows], np.float32)
 
 
 class OnnxEncoder:

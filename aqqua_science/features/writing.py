@@ -201,7 +201,8 @@ def finish(path):
         return True
     if missing_chunks(path):
         return False
-    for junk in path.rglob("*.partial"):
+    # Of chunks alone: another process may be marking the archive, too, and the mark is written the same way.
+    for junk in (file for file in path.rglob("*.partial") if not file.name.startswith("zarr.")):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(junk)
     group = zarr.open_group(path, mode="r+", zarr_format=3)
@@ -230,4 +231,6 @@ def remove(path):
     path : str or pathlib.Path
     """
     if read_about(path) is not None:
-        shutil.rmtree(path)
+        gone = Path(path).with_name(f".{Path(path).name}-{uuid.uuid4().hex}")
+        Path(path).rename(gone)  # at once: what is half deleted would be no archive any more
+        shutil.rmtree(gone)

@@ -15,7 +15,7 @@ _RINGS = 5
 _SLICES = 6
 
 
-def measure(pixels, *, pixel_size_um):
+def measure(pixels, *, pixel_size_um, bit_depth):
     """
     Measure the main object of an image.
 
@@ -23,6 +23,8 @@ def measure(pixels, *, pixel_size_um):
     ----------
     pixels : numpy.ndarray of uint8 or uint16, shape (height, width) or (height, width, channel)
     pixel_size_um : float
+    bit_depth : int
+        Bits that the instrument used: grey levels are shares of its brightest.
 
     Returns
     -------
@@ -32,8 +34,7 @@ def measure(pixels, *, pixel_size_um):
     """
     planes = np.asarray(pixels, np.float32)
     planes = planes[..., None] if planes.ndim == 2 else planes[..., :3]
-    scale = 255.0 if np.asarray(pixels).dtype == np.uint8 else max(float(planes.max()), 1.0)
-    planes = planes / scale
+    planes = planes / np.float32(2**bit_depth - 1)
     mask = main_object(pixels, share=_SHARE)
     if not mask.any():
         mask = np.ones_like(mask)
@@ -118,8 +119,8 @@ def measure_all(store, rows=None):
         In the order of `rows`.
     """
     rows = store.rows(rows)
-    sizes = store.table["pixel_size_um"].to_numpy(float)
-    return np.array([list(measure(store[int(r)], pixel_size_um=sizes[r]).values()) for r in rows])
+    facts = store.metadata(rows)[["pixel_size_um", "bit_depth"]].astype(float).to_dict("records")
+    return np.array([list(measure(store[int(r)], **of).values()) for r, of in zip(rows, facts, strict=True)])
 
 
 def _perimeter(mask):

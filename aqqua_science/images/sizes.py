@@ -68,10 +68,25 @@ def main_object(pixels, *, share=1.0):
     pieces, n = label(contrast > share * otsu_threshold(contrast), structure=np.ones((3, 3)))
     if n == 0:
         return np.zeros(contrast.shape, bool)
-    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-    # Around a border of background, the first piece of what is not the object is all that is no hole.
-    around = label(np.pad(~largest, 1, constant_values=True))[0]
-    return around[1:-1, 1:-1] != 1
+    return fill_holes(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
+
+
+def fill_holes(mask):
+    """
+    Fill what a mask surrounds.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (height, width)
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (height, width)
+    """
+    from scipy.ndimage import label
+
+    # Around a border of background, the first piece of what is not the mask is all that is no hole.
+    return label(np.pad(~mask, 1, constant_values=True))[0][1:-1, 1:-1] != 1
 
 
 def otsu_threshold(values):

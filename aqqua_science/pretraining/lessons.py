@@ -167,11 +167,14 @@ def _restore(out, pupil, optimizer):
 def _descend(pupil, optimizer, loss, found, *, rate):
     """One step; what the log tells of it."""
     optimizer.zero_grad(set_to_none=True)
-    if not loss.isfinite():
-        msg = f"the loss is no longer finite ({float(loss.detach())}). Lower learning_rate and begin in another folder."
-        raise FloatingPointError(msg)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(pupil.parameters(), CLIP)
+    if not (loss.isfinite() and norm.isfinite()):
+        msg = (
+            f"the loss or its gradient is no longer finite ({float(loss.detach())}, {float(norm)}). "
+            "Lower learning_rate and begin in another folder."
+        )
+        raise FloatingPointError(msg)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()

@@ -199,7 +199,7 @@ def with_measures(store, table, names):
     ----------
     store : ImageStore
     table : pandas.DataFrame
-        Indexed by row of the store, with `pixel_size_um`.
+        Indexed by row of the store, with `pixel_size_um` and `bit_depth`.
     names : iterable of str
         Of all guides.
 
@@ -209,34 +209,19 @@ def with_measures(store, table, names):
     """
     if not set(names) & set(OF_PIXELS):
         return table
-    sizes = table["pixel_size_um"].items()
-    measured = [measured_columns(store[int(row)], float(size), names) for row, size in sizes]
+    known = zip(table.index, table["pixel_size_um"], table["bit_depth"], strict=True)
+    measured = [_measured_columns(store[int(row)], float(size), int(depth), names) for row, size, depth in known]
     return table.assign(**{name: [found[name] for found in measured] for name in measured[0]})
 
 
-def measured_columns(pixels, pixel_size_um, names):
-    """
-    Measure what guides ask of the pixels rather than of the metadata.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray of uint8 or uint16
-        As stored.
-    pixel_size_um : float
-    names : iterable of str
-        Of all guides.
-
-    Returns
-    -------
-    dict of str to float or numpy.ndarray
-        `esd_um` and `measured`, as far as they are asked for.
-    """
+def _measured_columns(pixels, pixel_size_um, bit_depth, names):
+    """What guides ask of the pixels: `esd_um` and `measured`, as far as they do."""
     found = {}
     if "esd_um" in names:
         planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         found["esd_um"] = esd_um(planes.astype(np.float32), pixel_size_um=pixel_size_um)
     if "measured" in names:
-        found["measured"] = np.array(list(measure(pixels, pixel_size_um=pixel_size_um).values()))
+        found["measured"] = np.array(list(measure(pixels, pixel_size_um=pixel_size_um, bit_depth=bit_depth).values()))
     return found
 
 

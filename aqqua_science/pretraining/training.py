@@ -198,7 +198,7 @@ def _evaluate(trainer, store, table, done, monitor):
     if len(rows) < 2:
         return
     features = embeddings(encoder, store, rows, device=trainer.device)
-    judged = with_measures(store, table.loc[rows, ["pixel_size_um"]], ["esd_um"]).join(metadata)
+    judged = with_measures(store, table.loc[rows, ["pixel_size_um", "bit_depth"]], ["esd_um"]).join(metadata)
     monitor.evaluation(done, evaluate(features, judged, label=trainer.config.label, rng=trainer.config.seed))
 
 

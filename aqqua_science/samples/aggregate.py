@@ -7,7 +7,7 @@ import pandas as pd
 
 from .. import schema
 from .counting_error import LEVEL, poisson_interval
-from .effort import FRACTION, exposure, rows_of, sample_key
+from .effort import FRACTION, exposure, refuse_own_fractions, rows_of, sample_key
 
 _UG_PER_MG = 1000.0
 
@@ -231,20 +231,13 @@ def _of_taxon(objects, taxon):
 
 def _total(objects, samples, value):
     """Number of objects of each sample, or the sum of one of their columns."""
-    _refuse_own_fractions(objects)
+    refuse_own_fractions(objects)
     key = sample_key(samples, objects)
     schema.require_columns(samples, [*key, "volume_m3"], what="samples")
     schema.require_columns(objects, [*key, *([value] if value else [])], what="objects")
     row = rows_of(objects, samples, key)
     weights = None if value is None else _numbers(objects, value)
     return np.bincount(row, weights=weights, minlength=len(samples)).astype(float)
-
-
-def _refuse_own_fractions(objects):
-    """Fractions of objects would be forgotten here."""
-    if FRACTION in objects.columns:
-        msg = f"objects have {FRACTION}, which only by_group reads. Use it, or move the column to samples."
-        raise schema.SchemaError(msg)
 
 
 def _numbers(objects, value):

@@ -95,7 +95,10 @@ def overdispersion(counts, exposures):
         return {"p": float(chdtrc(counts.size - 1, chi2)), "size": np.inf}
     slope = lambda log_size: _size_score(np.exp(log_size), counts, expected)  # noqa: E731
     ends = np.log(_SIZES)
-    size = np.exp(brentq(slope, *ends)) if slope(ends[0]) * slope(ends[1]) < 0 else _SIZES[1]
+    if slope(ends[0]) * slope(ends[1]) < 0:
+        size = np.exp(brentq(slope, *ends))
+    else:
+        size = _SIZES[0 if slope(ends[0]) < 0 else 1]
     return {"p": float(chdtrc(counts.size - 1, chi2)), "size": float(size)}
 
 
@@ -141,8 +144,9 @@ def replicate_interval(counts, exposures, *, level=LEVEL):
         low, high = poisson_interval(total, level=level)
         model = "Poisson"
     else:
-        # A sum of negative binomials of equal means is one of n times the size.
-        low, high = _negative_binomial_limits(total, found["size"] * counts.size, _tail(level))
+        # The negative binomial whose variance is that of the sum; of equal exposures, one of n times the size.
+        effective = exposures.sum() ** 2 / (exposures**2).sum()
+        low, high = _negative_binomial_limits(total, found["size"] * effective, _tail(level))
         model = "negative binomial"
     numbers = {"concentration_m3": total / volume, "low_m3": low / volume, "high_m3": high / volume}
     return {name: float(value) for name, value in numbers.items()} | {"model": model}
@@ -169,7 +173,7 @@ def pool_replicates(table, *, by, level=LEVEL):
     Raises
     ------
     SchemaError
-        If a column is absent.
+        If a column is absent, or a row does not tell what it belongs to.
     ValueError
         As in `replicate_interval`.
 
@@ -181,6 +185,7 @@ def pool_replicates(table, *, by, level=LEVEL):
     """
     by = [by] if isinstance(by, str) else list(by)
     schema.require_columns(table, [*by, "count", "exposure_m3"], what="the table")
+    schema.require_known(table, by)
     known = table[table["exposure_m3"].notna()]
     rows = []
     for names, group in known.groupby(by, sort=False):

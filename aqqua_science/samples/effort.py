@@ -103,6 +103,24 @@ def rows_of(objects, samples, key):
     return row
 
 
+def refuse_own_fractions(objects):
+    """
+    Refuse fractions of objects where they would be forgotten.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+
+    Raises
+    ------
+    SchemaError
+        If they have the column ``subsample_fraction``.
+    """
+    if FRACTION in objects.columns:
+        msg = f"objects have {FRACTION}, which only by_group reads. Use it, or move the column to samples."
+        raise schema.SchemaError(msg)
+
+
 def pool_samples(samples, *, by=("sample_id",), depth_edges=None):
     """
     Add up the volumes of samples, such as the 5 m layers of a profile, into larger ones.
@@ -119,7 +137,7 @@ def pool_samples(samples, *, by=("sample_id",), depth_edges=None):
     Returns
     -------
     pandas.DataFrame
-        One row per new sample, in order of appearance (and of depth): `by`, ``depth_bin`` (its upper bound, m),
+        One row per new sample, in order of appearance, its bins from above: `by`, ``depth_bin`` (its upper bound, m),
         ``volume_m3``, ``n_pooled`` and, of a split sample, ``subsample_fraction``, by volume. A sample holding a layer
         of unknown volume has an unknown volume.
 
@@ -144,6 +162,11 @@ def pool_samples(samples, *, by=("sample_id",), depth_edges=None):
         table, by = table[table["depth_bin"].notna()], [*by, "depth_bin"]
     groups = table.groupby(by, sort=False, dropna=False)
     pooled = groups[["volume_m3", "_seen"]].sum(skipna=False).assign(n_pooled=groups.size()).reset_index()
+    if depth_edges is not None:
+        pooled = pooled.iloc[
+            np.lexsort([pooled["depth_bin"], pooled.groupby(by[:-1], sort=False, dropna=False).ngroup()])
+        ]
+        pooled = pooled.reset_index(drop=True)
     total = pooled.pop("_seen")
     if FRACTION in samples.columns:
         pooled[FRACTION] = total / pooled["volume_m3"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..schema import SchemaError, require_columns
+from ..schema import SchemaError, require_columns, require_known
 
 MARTIN_B = 0.858
 """Exponent of the open ocean composite of Martin et al. 1987."""
@@ -92,6 +92,7 @@ def fit_martin(profiles, *, flux="flux_mg_m2_d", by="sample_id", depth_ref=100.0
     """
     by = [by] if isinstance(by, str) else list(by)
     require_columns(profiles, [*by, "depth", flux, *([se] if se else [])], what="profiles")
+    require_known(profiles, by)
     depth, value = profiles["depth"].to_numpy(dtype=float), profiles[flux].to_numpy(dtype=float)
     if not (depth > 0).all():
         msg = f"depths must be above 0 m; {(~(depth > 0)).sum()} of {len(depth)} are not. Drop the surface."
@@ -152,11 +153,14 @@ def _fit_lines(group, x, y, weight, n_groups):
         return np.bincount(group, weights=values, minlength=n_groups)
 
     n = np.bincount(group, minlength=n_groups)
+    lowest, highest = np.full(n_groups, np.inf), np.full(n_groups, -np.inf)
+    np.minimum.at(lowest, group, x)
+    np.maximum.at(highest, group, x)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_x, mean_y = total(weight * x) / total(weight), total(weight * y) / total(weight)
         dx, dy = x - mean_x[group], y - mean_y[group]
         spread = total(weight * dx**2)
-        slope = np.where((n >= 2) & (spread > 0), total(weight * dx * dy) / spread, np.nan)
+        slope = np.where(highest > lowest, total(weight * dx * dy) / spread, np.nan)
         variance = np.where(n > 2, total(weight * (dy - slope[group] * dx) ** 2) / np.maximum(n - 2, 1), np.nan)
         return {
             "b": -slope,

@@ -31,7 +31,8 @@ def size_spectrum(particles, samples=None, *, edges_um=None, window=None, fit="w
         With objects: bounds of size classes, um. Three to the octave if left out, as EcoPart's.
     window : (float, float) or "common", optional
         Diameters to use, um; only classes that lie within are. ``"common"``: those that all instruments in the column
-        ``instrument`` (of `samples`, or of the classes) count fully. Left out: all classes.
+        ``instrument`` (of `samples`, or of the classes) count fully. Left out: that of `windows.within`, if the objects
+        come from there, else all classes. A class that objects can fill in part only bends the spectrum.
     fit : str
         ``"weighted"`` regression on logarithms, classes weighing by their counts, empty ones left out; or
         ``"poisson"`` likelihood, in which empty classes tell too: better where counts are few.
@@ -74,6 +75,7 @@ def size_spectrum(particles, samples=None, *, edges_um=None, window=None, fit="w
         msg = f"fit must be one of {', '.join(_FITS)}; got {fit!r}."
         raise ValueError(msg)
     objects = "esd_um" in particles.columns and "esd_min_um" not in particles.columns
+    window = particles.attrs.get("size_window_um") if window is None else window
     window = _window(window, particles if samples is None else samples, objects)
     table = count_objects(particles, samples, edges_um=edges_um, window=window) if objects else count_classes(particles)
     return _fitted(keep_window(table, window), fit)
@@ -161,7 +163,11 @@ def _window(window, table, objects):
         if window != "common":
             msg = f"window must be two diameters in um, 'common' or None; got {window!r}."
             raise ValueError(msg)
-        return common_window(table, kind="organisms" if objects else "particles")
+        try:
+            return common_window(table, kind="organisms" if objects else "particles")
+        except ValueError as error:
+            msg = f"{error} Or pass window=common_window(samples, windows={{...}})."
+            raise ValueError(msg) from error
     return check_window(window)
 
 

@@ -134,9 +134,7 @@ def hill_at(counts, size, q):
     [2.921, 4.0, 4.814]
     """
     x, n = _present(counts)
-    if q not in ORDERS:
-        msg = f"there are formulas for q = 0, 1 and 2; got {q}. hill_numbers takes any order, as the sample is."
-        raise ValueError(msg)
+    _check_order(q)
     if size < 1:
         msg = f"size must be at least 1 individual; got {size}."
         raise ValueError(msg)
@@ -177,7 +175,7 @@ def hill_infinite(counts, q):
     Raises
     ------
     ValueError
-        If counts are not whole, negative or missing.
+        If counts are not whole, negative or missing, or `q` is another.
 
     References
     ----------
@@ -188,6 +186,7 @@ def hill_infinite(counts, q):
     >>> [round(hill_infinite([10, 5, 1, 1], q), 3) for q in (0, 1, 2)]
     [4.941, 3.142, 2.473]
     """
+    _check_order(q)
     x, n = _present(counts)
     if n == 0:
         return np.nan
@@ -260,6 +259,13 @@ def _larger_size(x, n, coverage):
     if keep in (0.0, 1.0):
         return np.nan
     return float(n + max(np.log(n / single * (1 - coverage)) / np.log(keep) - 1, 0.0))
+
+
+def _check_order(q):
+    """Refuse orders for which there is no formula."""
+    if q not in ORDERS:
+        msg = f"there are formulas for q = 0, 1 and 2; got {q}. hill_numbers takes any order, as the sample is."
+        raise ValueError(msg)
 
 
 def _present(counts):

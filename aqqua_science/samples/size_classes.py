@@ -5,8 +5,8 @@ import pandas as pd
 import xarray as xr
 
 from .. import schema
-from .effort import exposure, rows_of, sample_key
-from .spectra import SPHERE, UM_PER_MM, check_edges, geometric_edges
+from .effort import exposure, refuse_own_fractions, rows_of, sample_key
+from .spectra import SPHERE, UM_PER_MM, check_edges, geometric_edges, octave_edges
 
 _NEAR = 1e-9
 _KEYS = ("sample_id", "time", "depth", "depth_bin")
@@ -28,7 +28,7 @@ def count_objects(objects, samples, *, edges_um=None, window=None):
     Returns
     -------
     xarray.Dataset
-        ``count``, ``mm3`` (biovolume), ``volume_m3``; ``attrs["note"]`` tells what was left out.
+        ``count``, ``mm3`` (biovolume), ``volume_m3``; ``attrs["objects"]``, how many there were, and ``note``.
 
     Raises
     ------
@@ -38,6 +38,7 @@ def count_objects(objects, samples, *, edges_um=None, window=None):
     if samples is None:
         msg = "objects need samples: the table of all volumes that were looked at, also of those without objects."
         raise schema.SchemaError(msg)
+    refuse_own_fractions(objects)
     key = sample_key(samples, objects)
     row, esd = rows_of(objects, samples, key), objects["esd_um"].to_numpy(dtype=float, na_value=np.nan)
     if not (esd > 0).all():
@@ -52,9 +53,9 @@ def count_objects(objects, samples, *, edges_um=None, window=None):
     count = np.bincount(cell, minlength=np.prod(shape)).reshape(shape).astype(float)
     sphere = SPHERE * (esd[inside] / UM_PER_MM) ** 3
     mm3 = np.bincount(cell, weights=sphere, minlength=np.prod(shape)).reshape(shape)
-    left_out = f"; {(~inside).sum()} of {len(esd)} objects lie outside" if not inside.all() else ""
     names = [name for name in _KEYS if name in samples.columns]
-    return _table(samples[names], exposure(samples), edges, (count, mm3), left_out)
+    table = _table(samples[names], exposure(samples), edges, (count, mm3), "")
+    return table.assign_attrs(objects=len(esd))
 
 
 def _edges_of(esd, window):
@@ -65,8 +66,7 @@ def _edges_of(esd, window):
     if not esd.size:
         msg = "without objects there are no sizes to choose classes from. Give edges_um."
         raise ValueError(msg)
-    low, high = np.floor(np.log2(esd.min()) * 3), np.floor(np.log2(esd.max()) * 3) + 1
-    return 2.0 ** (np.arange(low, high + 1) / 3)
+    return octave_edges(esd.min(), esd.max())
 
 
 def count_classes(classes):
@@ -180,7 +180,7 @@ def keep_window(table, window):
     ValueError
         If no class lies within.
     """
-    note = table.attrs.pop("note")
+    note, n_objects = table.attrs.pop("note"), table.attrs.pop("objects", None)
     if window is not None:
         low, high = window[0] * (1 - _NEAR), window[1] * (1 + _NEAR)
         inside = (table["esd_min_um"] >= low) & (table["esd_max_um"] <= high)
@@ -189,4 +189,6 @@ def keep_window(table, window):
             raise ValueError(msg)
         table = table.isel(size=np.flatnonzero(inside.to_numpy()))
     low, high = table["esd_min_um"].to_numpy()[0], table["esd_max_um"].to_numpy()[-1]
+    if n_objects is not None and (outside := n_objects - int(table["count"].sum())):
+        note = f"; {outside} of {n_objects} objects lie outside"
     return table.assign_attrs(size_window=f"ESD {low:.4g} to {high:.4g} um{note}")

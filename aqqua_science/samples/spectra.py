@@ -45,6 +45,31 @@ def geometric_edges(start_um, stop_um, *, per_octave=3):
     return start_um * 2.0 ** (np.arange(steps + 1) / per_octave)
 
 
+def octave_edges(low_um, high_um):
+    """
+    Bounds of EcoPart's size classes, three to the octave from 1 um, that hold a range of diameters.
+
+    Parameters
+    ----------
+    low_um, high_um : float
+        Smallest and largest diameter, um.
+
+    Returns
+    -------
+    numpy.ndarray
+        um; the first is at most `low_um`, the last above `high_um`.
+
+    Examples
+    --------
+    >>> octave_edges(100, 130).round(1).tolist()
+    [80.6, 101.6, 128.0, 161.3]
+    """
+    steps = np.arange(np.floor(np.log2(low_um) * 3) - 1, np.floor(np.log2(high_um) * 3) + 3)
+    edges = 2.0 ** (steps / 3)
+    first, last = np.searchsorted(edges, [low_um, high_um], side="right")
+    return edges[first - 1 : last + 1]
+
+
 def check_edges(edges_um):
     """
     Refuse bounds that make no classes.
@@ -115,6 +140,8 @@ def fit_weighted(size, density, counts):
         beyond = _scatter(weight, x, y, use.sum(axis=1))
         weight = np.where(use, 1 / (1 / np.where(use, counts, 1.0) + beyond[:, None]), 0.0)
         slope, mean_x, mean_y, spread, total = _regress(weight, x, y)
+    # One class has no spread, but for rounding.
+    slope = np.where(use.sum(axis=1) >= 2, slope, np.nan)
     return _line(slope, mean_y - slope * mean_x, (total, mean_x, spread), 1.0, use.sum(axis=1))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..schema import SchemaError, nearest_name, require_columns
+from .spectra import octave_edges
 
 SIZE_WINDOWS = pd.DataFrame(
     [
@@ -36,7 +37,6 @@ SIZE_WINDOWS = pd.DataFrame(
 """Diameters that an instrument counts fully, um, with the source. Those of other instruments depend on optics, nets and
 settings: give them, or find them in the data with `fully_counted`."""
 
-_PER_OCTAVE = 3
 _FEW = 10
 
 
@@ -136,7 +136,8 @@ def within(objects, window):
     Returns
     -------
     pandas.DataFrame
-        The rows within; ``attrs["size_window"]`` is a sentence that tells the window and what was left out.
+        The rows within; ``attrs["size_window"]`` is a sentence that tells the window and what was left out, and
+        ``attrs["size_window_um"]`` the window, by which `size_spectrum` cuts its classes.
 
     Raises
     ------
@@ -160,6 +161,7 @@ def within(objects, window):
     kept.attrs["size_window"] = (
         f"ESD {low:g} to {high:g} um; {(~inside).sum()} of {len(inside)} objects lie outside and are left out"
     )
+    kept.attrs["size_window_um"] = (low, high)
     return kept
 
 
@@ -202,15 +204,15 @@ def fully_counted(esd_um, *, min_count=_FEW):
     if not (esd > 0).all():
         msg = f"diameters must be above 0 um; {(~(esd > 0)).sum()} of {esd.size} are not. Drop these objects."
         raise ValueError(msg)
-    step = np.floor(np.log2(esd) * _PER_OCTAVE).astype(int)
-    counts = np.bincount(step - step.min()) if esd.size else np.zeros(1)
+    edges = octave_edges(esd.min(), esd.max()) if esd.size else np.ones(2)
+    counts = np.bincount(np.searchsorted(edges, esd, side="right") - 1, minlength=edges.size - 1)
     first = int(counts.argmax())
     if counts[first] < min_count:
         msg = f"no class of diameters holds {min_count} objects; there are {esd.size}. Pool more samples."
         raise ValueError(msg)
     few = np.flatnonzero(counts[first:] < min_count)
     last = first + (int(few[0]) if few.size else counts.size - first)
-    return tuple(float(2.0 ** ((step.min() + i) / _PER_OCTAVE)) for i in (first, last))
+    return float(edges[first]), float(edges[last])
 
 
 def check_window(window, what="window"):

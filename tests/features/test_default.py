@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 from aqqua_science.features import embed
 from aqqua_science.features.encoders import DEFAULT
 from aqqua_science.images import ingest
 from aqqua_science.objects import TaxonClassifier
+from aqqua_science.pretraining import embeddings
+from aqqua_science.pretraining.vit import ViT
 from aqqua_science.synthetic import images
 
 
@@ -27,12 +30,18 @@ def test_it_is_small_and_says_what_it_is(told):
     assert (Path(__file__).parents[2] / told["card"]).exists()
 
 
-def test_it_tells_drawn_plankton_apart(tmp_path):
+def test_it_tells_drawn_plankton_apart_better_than_an_untrained_network(tmp_path):
     """Of pictures that it has not seen, by a line through its numbers."""
     store = ingest(images(150, rng=99, instruments=["UVP6"]), tmp_path / "drawn.aqqua")
-    features = embed(store, to=tmp_path / "features.zarr")
-    assert features.shape == (150, 192)
     taxon = store.table["taxon"]
     common = np.flatnonzero(taxon.map(taxon.value_counts()) >= 10)
-    model = TaxonClassifier().fit(features[common], taxon.iloc[common])
-    assert model.scores_["balanced_accuracy"] > 2 / taxon.iloc[common].nunique()
+    torch.manual_seed(0)
+    untrained = ViT("nano", registers=1).eval()
+    untrained.about = {"max_tokens": 256, "square": None}
+    features = embed(store, to=tmp_path / "features.zarr")
+    assert features.shape == (150, 192)
+    scores = [
+        TaxonClassifier().fit(np.asarray(values)[common], taxon.iloc[common]).scores_["balanced_accuracy"]
+        for values in (features, embeddings(untrained, store))
+    ]
+    assert scores[0] > scores[1] + 0.1

@@ -6,7 +6,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import nbinom, poisson
 
+from aqqua_science.samples import counting_error
 from aqqua_science.samples.counting_error import overdispersion, poisson_interval, pool_replicates, replicate_interval
+from aqqua_science.schema import SchemaError
 
 
 def test_limits_by_their_definition():
@@ -127,3 +129,37 @@ def test_replicates_of_stations_and_taxa_are_pooled():
 def test_what_are_no_replicates_is_refused(counts, volumes):
     with pytest.raises(ValueError, match=r"at least two|above 0"):
         replicate_interval(counts, volumes)
+
+
+@pytest.mark.parametrize("exposures", [[1.0] * 7 + [30], [1.0, 2, 3, 4, 5, 6, 7, 8]])
+def test_patchy_replicates_of_unequal_volumes_get_limits_of_the_right_width(exposures):
+    """Where the size is known, the limits hold the mean as often as promised: by the variance of the sum."""
+    rng, exposures, held = np.random.default_rng(0), np.array(exposures), []
+    effective = exposures.sum() ** 2 / (exposures**2).sum()
+    for _ in range(400):
+        means = 20 * exposures
+        total = rng.negative_binomial(2, 2 / (2 + means)).sum()
+        low, high = counting_error._negative_binomial_limits(total, 2 * effective, 0.025)
+        held.append(low <= means.sum() <= high)
+    assert 0.92 < np.mean(held) < 0.99
+
+
+def test_the_interval_counts_replicates_by_their_volume():
+    counts, equal, unequal = [0, 60, 3, 41], [1.0] * 4, [1.0, 30, 1, 8]
+    sizes = [overdispersion(counts, e)["size"] for e in (equal, unequal)]
+    for size, volumes in zip(sizes, (equal, unequal), strict=True):
+        effective = sum(volumes) ** 2 / sum(v * v for v in volumes)
+        expected = counting_error._negative_binomial_limits(104, size * effective, 0.025)
+        found = replicate_interval(counts, volumes, level=0.95)
+        assert_allclose([found["low_m3"], found["high_m3"]], np.array(expected) / sum(volumes))
+
+
+def test_scatter_beyond_the_scale_is_not_called_poisson():
+    found = overdispersion([0] * 1_500 + [1_000_000], [1.0] * 1_501)
+    assert found["size"] < 1e-3
+
+
+def test_rows_that_belong_nowhere_are_refused():
+    table = pd.DataFrame({"station": ["s", None], "count": [1, 2], "exposure_m3": [1.0, 1.0]})
+    with pytest.raises(SchemaError, match="station is missing in 1 of 2 rows"):
+        pool_replicates(table, by="station")

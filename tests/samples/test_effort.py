@@ -88,3 +88,9 @@ def test_real_volumes_of_the_uvp5_are_pooled_in_seconds(shared_data):
     assert_allclose(pooled["volume_m3"].sum(), looked["volume_m3"].sum(), rtol=1e-12)
     by_hand = looked[(looked["sample_id"] == 17) & (looked["depth"] < 100)]["volume_m3"].sum()
     assert_allclose(pooled.query("sample_id == 17 and depth_bin == 0")["volume_m3"].item(), by_hand)
+
+
+def test_bins_come_from_above_whatever_the_order_of_layers():
+    layers = pd.DataFrame({"sample_id": list("abab"), "depth": [15.0, 15, 5, 5], "volume_m3": [1.0, 2, 3, 4]})
+    pooled = pool_samples(layers, depth_edges=[0, 10, 20])
+    assert pooled[["sample_id", "depth_bin"]].values.tolist() == [["a", 0], ["a", 10], ["b", 0], ["b", 10]]

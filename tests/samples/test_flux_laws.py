@@ -27,12 +27,6 @@ def test_kriest_s_law_from_its_parts():
     assert_allclose(LAWS.loc["kriest2002_fast", "a"] / LAWS.loc["kriest2002", "a"], 132 / 66)
 
 
-def test_the_half_sized_cell_of_the_same_model():
-    """Models that use the law give 0.0039 nmol N and 0.911 m/d for 0.001 cm: its exponents."""
-    assert_allclose(0.012 * 0.5**1.62, 0.0039, rtol=2e-3)
-    assert_allclose(1.40 * 0.5**0.62, 0.911, rtol=1e-3)
-
-
 def test_a_law_is_silent_outside_its_sizes():
     factors = class_factors([0.24, 0.26, 1.49, 1.51], LAWS.loc[["guidi2008"]])[:, 0]
     assert (factors > 0).tolist() == [False, True, True, False]
@@ -49,8 +43,3 @@ def test_a_law_of_depth_in_centimetres_and_cubic_metres():
 def test_depths_must_rise():
     with pytest.raises(ValueError, match="rising depths"):
         depth_factors([1.0], [100.0], pd.DataFrame({"depth": [200.0, 100.0], "a": 1.0, "b": 1.0}))
-
-
-def test_units_of_carbon_flux():
-    """1 mg C m-2 d-1 is 9.636e-10 mol m-2 s-1."""
-    assert_allclose(1e-3 / 12.011 / 86_400, 9.636e-10, rtol=1e-4)

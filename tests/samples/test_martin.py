@@ -88,3 +88,17 @@ def test_transfer_efficiency_and_its_error():
     assert_allclose(found["transfer_efficiency_se"][0], drawn.std(), rtol=0.02)
     with pytest.raises(ValueError, match="shallow < deep"):
         transfer_efficiency(pd.DataFrame({"b": [1.0], "b_se": [0.1]}), shallow=100, deep=50)
+
+
+@pytest.mark.parametrize("se", [None, "se"])
+def test_many_fluxes_at_one_depth_make_no_curve(se):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"sample_id": np.repeat(np.arange(300), 4), "depth": np.repeat(rng.uniform(50, 2000, 300), 4)})
+    table = table.assign(flux_mg_m2_d=rng.uniform(1, 90, 1200), se=rng.uniform(0.1, 9, 1200))
+    assert fit_martin(table, se=se)["b"].isna().all()
+
+
+def test_profiles_without_a_name_are_refused():
+    table = profiles(np.random.default_rng(0), 0.8).assign(sample_id=lambda t: t["sample_id"].replace("b", None))
+    with pytest.raises(SchemaError, match="sample_id is missing in 10 of 30"):
+        fit_martin(table)

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.samples import sinking_flux, size_spectrum
 from aqqua_science.samples.spectra import geometric_edges
+from aqqua_science.samples.windows import within
 from aqqua_science.schema import SchemaError
 from aqqua_science.sources import ecopart
 
@@ -114,6 +115,37 @@ def test_only_classes_within_the_window_are_used_and_it_is_said():
     spectrum = size_spectrum(classes(PUBLISHED[0][0]), window=(200, 700))
     assert spectrum["esd_min_um"].values.tolist() == [203, 256, 323, 406, 512]
     assert spectrum.attrs["size_window"] == "ESD 203 to 645 um"
+
+
+def test_objects_cut_by_a_window_keep_their_slope():
+    """Classes begin and end with the window; a class that is cut through would bend the line."""
+    rng = np.random.default_rng(0)
+    esd = 100 * rng.random(200_000) ** (-1 / 3)
+    objects, samples = (
+        pd.DataFrame({"sample_id": "a", "esd_um": esd}),
+        pd.DataFrame({"sample_id": ["a"], "volume_m3": 1}),
+    )
+    kept = within(objects, (150, 2000))
+    assert size_spectrum(kept, samples)["slope"].item() == pytest.approx(-4, abs=0.05)
+    assert size_spectrum(kept, samples).equals(size_spectrum(kept, samples, window=(150, 2000)))
+
+
+def test_what_the_window_leaves_out_is_counted():
+    objects = pd.DataFrame({"sample_id": "a", "esd_um": [110.0, 150, 250, 500, 900]})
+    samples = pd.DataFrame({"sample_id": ["a"], "volume_m3": [1.0]})
+    found = size_spectrum(objects, samples, edges_um=[100, 200, 400, 800], window=(200, 400))
+    assert found["count"].sum() == 1
+    assert "4 of 5 objects lie outside" in found.attrs["size_window"]
+
+
+def test_fractions_of_objects_are_not_forgotten(objects, samples):
+    with pytest.raises(SchemaError, match="which only by_group reads"):
+        size_spectrum(objects.assign(subsample_fraction=0.5), samples)
+
+
+def test_an_instrument_without_a_window_gets_a_remedy_that_works(objects, samples):
+    with pytest.raises(ValueError, match=r"window=common_window\(samples, windows="):
+        size_spectrum(objects, samples.assign(instrument="nowhere"), window="common")
 
 
 def test_the_common_window_of_instruments():

@@ -160,3 +160,10 @@ def test_of_nothing_nothing_is_known():
             size_at_coverage([0, 1], 0.5),
         ]
     ).all()
+
+
+@pytest.mark.parametrize("q", [0.5, 3, -1])
+def test_orders_without_a_formula_are_refused(q):
+    for function in (lambda: hill_infinite([3, 2, 1], q), lambda: hill_at([3, 2, 1], 2, q)):
+        with pytest.raises(ValueError, match="formulas for q = 0, 1 and 2"):
+            function()

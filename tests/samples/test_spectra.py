@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.optimize import lsq_linear
@@ -13,6 +15,7 @@ from aqqua_science.samples.spectra import (
     fit_truncated,
     fit_weighted,
     geometric_edges,
+    octave_edges,
     power_law_of_biovolume,
 )
 
@@ -182,3 +185,19 @@ def test_truncated_power_laws_are_the_best_within_their_bounds():
 def test_three_classes_are_needed_for_a_truncated_law():
     found = fit_truncated(np.array([1.0, 2.0, 4.0]), np.array([[1.0, 0.5, 0.0], [8.0, 1.0, 0.1]]))
     assert np.isnan(found["exponent"]).tolist() == [True, False]
+
+
+def test_one_class_makes_no_line_whatever_its_count_and_place():
+    rng = np.random.default_rng(0)
+    counts = np.zeros((2_000, 7))
+    counts[np.arange(2_000), rng.integers(0, 7, 2_000)] = rng.integers(1, 1_000, 2_000)
+    size = 3.7 * 1.26 ** np.arange(7)
+    assert np.isnan(fit_weighted(size, counts / size, counts)["slope"]).all()
+
+
+@given(st.floats(0.01, 1e5), st.floats(1, 1e3))
+def test_octave_edges_hold_the_smallest_and_the_largest(low, stretch):
+    edges = octave_edges(low, low * stretch)
+    assert edges[0] <= low < edges[1]
+    assert edges[-2] <= low * stretch < edges[-1]
+    assert_allclose(np.log2(edges) * 3, np.round(np.log2(edges) * 3), atol=1e-9)
