@@ -1,5 +1,5 @@
 """
-The benchmark of `aqqua benchmark` on every labelled set at hand: the shipped encoder, measured features, and ZooScan's own.
+What `aqqua benchmark` asks, on every labelled set at hand: the shipped encoder, measured features, and ZooScan's own.
 
 `python -m benchmarks.encoders OUT` writes a folder for each encoder, with the page in OUT/default, and prints the table
 of docs/objects.md. ZooScan's objects come as a table of its classical features, without images, grouped by net sample.

@@ -4,7 +4,7 @@ Train the encoder that comes with the package, on images whose licence allows it
 Drawn plankton of all instruments, FlowCam cut-outs (MIT) and IFCB bins (MIT); no image of UVP6 (GPL-3.0) or ISIIS (no
 explicit licence), which only judge it.
 
-    python -m scripts.train_nano OUT [--steps 1500]
+    python -m scripts.train_nano OUT [--steps 1000]
 
 writes OUT/nano.onnx (float16) and OUT/scores.json; run again, it goes on where it stopped. Needs ../shared/data.
 """
@@ -64,7 +64,7 @@ def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.train_nano", description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1_500)
+    parser.add_argument("--steps", type=int, default=1_000)
     told = parser.parse_args()
     store = permitted_store(told.out)
     config = PretrainConfig(**BASE, steps=told.steps)

@@ -126,13 +126,13 @@ def locate(encoder):
     if str(encoder) == "measured":
         return None
     path = DEFAULT if str(encoder) == "default" else Path(encoder)
-    if not path.exists():
-        msg = (
-            f"there is no encoder {str(encoder)!r}.{nearest_name(encoder, NAMED)} Pass 'default', 'measured', an ONNX "
-            "file or a run."
-        )
-        raise ValueError(msg)
-    return path
+    if path.suffix in {".onnx", ".safetensors"} and path.is_file():
+        return path
+    if [*path.glob("*.safetensors"), *path.glob("encoder/*.safetensors")]:
+        return path
+    what = f"{path} is no encoder" if path.exists() else f"there is no encoder {str(encoder)!r}"
+    msg = f"{what}.{nearest_name(encoder, NAMED)} Pass 'default', 'measured', an ONNX file or the folder of a run."
+    raise ValueError(msg)
 
 
 def _checked(encoder):

@@ -12,20 +12,19 @@ from aqqua_science.features import embed
 from aqqua_science.features.encoders import open_encoder
 from aqqua_science.files import write_json
 from aqqua_science.images import open_store
-from aqqua_science.images.sizes import esd_um
 from aqqua_science.objects import leaderboard, protocol, shifts, transfer
+from aqqua_science.objects.labels import said_by_people
+from aqqua_science.objects.thresholding import main_mask
 from aqqua_science.schema import SchemaError
 
-VERSION = 1
+VERSION = 2
 """Counts up when a question changes: scores of two versions are not compared."""
 
 MOST = 50_000
 """Labelled objects of a store that are judged; of more, a random part, the same for every encoder."""
 
 GROUPS = ("sample_id", "acquisition_id", "source")
-"""What is kept together, the first of which a store knows several."""
-
-FEWEST_GROUPS = 5
+"""What is kept together: the first of which a store knows two or more."""
 
 TIMING = "timing.json"
 
@@ -40,7 +39,8 @@ def benchmark(
     On each store: accuracy, balanced accuracy, precision and recall of plankton, also by groups of taxa and against
     guessing; calibration; a few examples (1, 5, 10, 50) of each taxon; taxa that were never seen; counts of communities
     of other composition; sizes. Over all: how well the instrument is told, and instruments and regions left out of
-    training. Objects of one sample are never parted. Intervals (90 %) come from drawing samples anew.
+    training. Only labels that people gave count. Objects of one sample are never parted, where a store tells two or
+    more; those without a sample stand alone. Intervals (90 %) come from drawing samples anew: of few, too narrow.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def benchmark(
         features = embed(store, encoder, rows=table.index, to=place, client=client, device=device)
         if fresh:
             speeds[store.path.stem] = {"images": len(table), "seconds": round(time.perf_counter() - started, 3)}
+            # Features stay when the run is killed, and opening them again tells no time.
+            write_json(speeds, out / TIMING)
         judged[store.path.stem] = _labelled(store, table, features, label=label)
     about = {k: features.attrs[k] for k in ("encoder", "fingerprint")} | {"features": features.sizes["feature"]}
     found = {
@@ -104,7 +106,6 @@ def benchmark(
         "together": _across(judged, groups=groups, rng=rng),
     }
     write_json(found, out / leaderboard.RESULT)
-    write_json(speeds, out / TIMING)
     leaderboard.write_page([found, *map(leaderboard.read_entry, beside)], out / "benchmark.html", speeds=speeds)
     return found
 
@@ -150,6 +151,7 @@ def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, b
             "objects": len(data),
             "unanswered": missing,
             "kept_together": by,
+            "groups": len(np.unique(samples)),
             "classification": scores,
         }
     if not seen:
@@ -185,6 +187,8 @@ def judge(data, *, groups=None, rng=0):
         "objects": len(data.taxon),
         "taxa": len(np.unique(data.taxon)),
         "kept_together": data.by,
+        "groups": len(np.unique(data.groups)),
+        "alone": int(_without(data.table, data.by).sum()) if data.by in data.table else 0,
         "untested_taxa": [str(t) for t in untested],
         "classification": protocol.classification(data, probabilities, groups=groups, rng=rng),
         "few_shot": protocol.few_shot(data, rng=rng),
@@ -234,13 +238,15 @@ def _opened(stores):
 def _table(store, label, rng):
     """Metadata of the labelled objects that are judged; refused where there are not two taxa."""
     table = store.table
-    if label not in table or table[label].dropna().nunique() < 2:
-        n = table[label].dropna().nunique() if label in table else 0
+    said = said_by_people(table, label) if label in table else pd.Series(False, index=table.index)
+    n = table[label][said].nunique() if said.any() else 0
+    if n < 2:
         msg = (
-            f"{store.path.name} has {n} taxa in {label!r}, and a benchmark needs two. Pass label=, or a labelled store."
+            f"{store.path.name} has {n} taxa in {label!r} that people named, and a benchmark needs two. Pass label=, "
+            "or a labelled store."
         )
         raise SchemaError(msg)
-    rows = np.flatnonzero(table[label].notna())
+    rows = np.flatnonzero(said)
     rows = np.sort(np.random.default_rng(rng).permutation(rows)[:MOST])
     return table.loc[rows]
 
@@ -250,18 +256,25 @@ def _labelled(store, table, features, *, label):
     values = np.asarray(features, np.float32)
     good = np.isfinite(values).all(axis=1)
     table, values = table[good], values[good]
-    sizes = [esd_um(store[int(r)], pixel_size_um=s) for r, s in zip(table.index, table["pixel_size_um"], strict=True)]
+    areas = np.array([np.count_nonzero(main_mask(store[int(row)])) for row in table.index], float)
+    sizes = 2 * np.sqrt(np.where(areas > 0, areas, np.nan) / np.pi) * table["pixel_size_um"].to_numpy(float)
     groups, by = _groups(table)
     table = table.assign(esd_um=sizes)
     return protocol.Labelled(values, table[label].to_numpy(str), groups, by, table)
 
 
 def _groups(table):
-    """What is kept together, and how it is called."""
+    """What is kept together, and how it is called; objects of which it is not known stand alone."""
     for column in GROUPS:
-        if column in table and table[column].notna().all() and table[column].nunique() >= FEWEST_GROUPS:
-            return table[column].to_numpy(str), column
+        if column in table and table[column][~_without(table, column)].nunique() > 1:
+            alone = pd.Series([f"row {row}" for row in table.index], index=table.index)
+            return table[column].astype(object).mask(_without(table, column), alone).to_numpy(str), column
     return np.arange(len(table)).astype(str), "image"
+
+
+def _without(table, column):
+    """Which objects lack an identifier."""
+    return table[column].astype(object).fillna("") == ""
 
 
 def _across(judged, *, groups, rng):

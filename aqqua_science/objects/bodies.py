@@ -41,7 +41,7 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     SchemaError
         If a size is missing from the table, is negative, or is plainly in another unit than its name says.
     """
-    sizes, cells, n = measured(objects), _cells(objects), len(objects)
+    (sizes, own), cells, n = measured(objects), _cells(objects), len(objects)
     found = {"row": np.full(n, -1), "size": np.full(n, np.nan), "cells": np.ones(n), "note": np.full(n, "", object)}
     shared = np.ones(n) if cells is None else cells
     codes, names = pd.factorize(np.asarray(taxa, object), use_na_sentinel=False)
@@ -52,7 +52,10 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
         rows, found["note"][here], chained = plan
         if chained:
             shared[here] = np.nan
-        _fill(found, here, rows, sizes=sizes, shared=shared, relations=relations)
+        # The sphere of a diameter is a poor volume of a body: an area, if there is a relation for it, goes before.
+        behind = sorted(rows, key=lambda row: relations["size"][row] == "volume")
+        for part, order in ((here[own[here]], rows), (here[~own[here]], behind)):
+            _fill(found, part, order, sizes=sizes, shared=shared, relations=relations)
     if cells is None:
         _note_single_cells(found, relations)
     table = pd.DataFrame(found, index=objects.index)
@@ -69,7 +72,7 @@ def _together(plans, codes):
 
 def measured(objects):
     """
-    Collect the sizes that a table holds.
+    Collect the sizes of each object, given or as they follow from others.
 
     Parameters
     ----------
@@ -77,32 +80,31 @@ def measured(objects):
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        ``volume`` (um3; of the sphere where no biovolume is given), ``sphere`` (um3, of the diameter) and ``area``
-        (um2, of the disc of the diameter where no area is given), as far as they follow from the columns.
+    sizes : dict of str to numpy.ndarray
+        ``volume`` (um3; of the sphere where no biovolume is given), ``sphere`` (um3, of the diameter, which follows
+        from the area where it is not given) and ``area`` (um2, of the disc of the diameter where no area is given);
+        NaN where an object has nothing that they follow from.
+    own : numpy.ndarray of bool, shape (object,)
+        Whether the volume was given.
 
     Raises
     ------
     SchemaError
         If no column has a size, or its values cannot be.
     """
-    given = {n: _positive(objects, n) for n in ("biovolume_um3", "area_um2", "esd_um") if n in objects.columns}
-    if not given:
+    names = ("biovolume_um3", "area_um2", "esd_um")
+    if objects.columns.intersection(names).empty:
         msg = (
             "objects has no size. It needs esd_um, area_um2 or biovolume_um3; aqqua_science.objects.measure gives them."
         )
         raise schema.SchemaError(msg)
-    diameter = given.get("esd_um")
-    if diameter is None and "area_um2" in given:
-        diameter = np.sqrt(4 / np.pi * given["area_um2"])
-    sizes = {}
-    if diameter is not None:
-        sphere = np.pi / 6 * diameter**3
-        sizes = {"volume": sphere, "sphere": sphere, "area": given.get("area_um2", np.pi / 4 * diameter**2)}
-    if "biovolume_um3" in given:
-        _refuse_odd_volumes(given["biovolume_um3"], sizes.get("sphere"))
-        sizes["volume"] = given["biovolume_um3"]
-    return sizes
+    absent = np.full(len(objects), np.nan)
+    volume, area, diameter = (_positive(objects, n) if n in objects.columns else absent for n in names)
+    diameter = np.where(np.isnan(diameter), np.sqrt(4 / np.pi * area), diameter)
+    sphere, own = np.pi / 6 * diameter**3, ~np.isnan(volume)
+    _refuse_odd_volumes(volume, sphere)
+    area = np.where(np.isnan(area), np.pi / 4 * diameter**2, area)
+    return {"volume": np.where(own, volume, sphere), "sphere": sphere, "area": area}, own
 
 
 def _positive(objects, name):
@@ -122,9 +124,10 @@ def _positive(objects, name):
 
 def _refuse_odd_volumes(volume, sphere):
     """Stop at volumes in mm3, and at those of spheres with the diameter for a radius."""
-    if sphere is None or not np.isfinite(ratio := volume / sphere).any():
-        return
+    ratio = volume / sphere
     ratio = ratio[np.isfinite(ratio)]
+    if len(ratio) == 0:
+        return
     if len(ratio) >= _MANY and np.mean(np.abs(ratio / _EIGHT - 1) < 0.01) > 0.9:
         msg = (
             "biovolume_um3 is 8 times the volume of the sphere of esd_um: the diameter was taken for a radius. "
@@ -160,22 +163,32 @@ def _options(taxon, relations, relation, *, parents, fallback):
 
 
 def _fill(found, here, rows, *, sizes, shared, relations):
-    """Write relation, size and cells of the objects of one taxon, or why there are none."""
-    usable = [row for row in rows if relations["size"][row] in sizes]
-    # The sphere of a diameter is a poor volume of a body: an area, if there is a relation for it, goes before.
-    usable.sort(key=lambda row: relations["size"][row] == "volume" and sizes["volume"] is sizes.get("sphere"))
-    for row, lower, upper in zip(usable, *limits(relations.iloc[usable], ("from_size", "to_size")), strict=True):
-        free = here[found["row"][here] < 0]
-        cells = shared[free] if relations["per"][row] == "cell" else np.ones(len(free))
-        size = sizes[relations["size"][row]][free] / cells
-        fits = np.isfinite(size) & ~(size <= lower) & ~(size > upper)
-        found["row"][free[fits]], found["size"][free[fits]], found["cells"][free[fits]] = row, size[fits], cells[fits]
-    left = here[found["row"][here] < 0]
-    if rows and not usable:
-        found["note"][left] = f"{relations['name'][rows[0]]} needs the {relations['size'][rows[0]]}"
-    elif usable:
-        uncounted = np.isnan(shared[left]) & (relations["per"][usable[0]] == "cell")
-        found["note"][left] = np.where(uncounted, "cells are not counted: give n_cells", "size is missing or zero")
+    """Write relation, size and cells of objects by the first relation that fits, or why there is none."""
+    outside = np.zeros(len(here), bool)
+    for row, lower, upper in zip(rows, *limits(relations.iloc[list(rows)], ("from_size", "to_size")), strict=True):
+        cells = shared[here] if relations["per"][row] == "cell" else np.ones(len(here))
+        size = sizes[relations["size"][row]][here] / cells
+        fits = (found["row"][here] < 0) & np.isfinite(size)
+        outside |= fits & (beyond := (size <= lower) | (size > upper))
+        fits &= ~beyond
+        place = here[fits]
+        found["row"][place], found["size"][place], found["cells"][place] = row, size[fits], cells[fits]
+    if rows:
+        notes = _faults(here, rows, outside=outside, sizes=sizes, relations=relations)
+        found["note"][here] = np.where(found["row"][here] < 0, notes, found["note"][here])
+
+
+def _faults(here, rows, *, outside, sizes, relations):
+    """Why objects with relations are not converted, if they are not."""
+    any_size = np.isfinite([size[here] for size in sizes.values()]).any(axis=0)
+    fitting = np.isfinite([sizes[relations["size"][row]][here] for row in rows]).any(axis=0)
+    names, first = relations["name"], rows[0]
+    told = [
+        "size is missing or zero",
+        f"{names[first]} needs the {relations['size'][first]}",
+        f"size is not within from_size and to_size of {' or '.join(names[row] for row in rows)}",
+    ]
+    return np.select([~any_size, ~fitting, outside], told, "cells are not counted: give n_cells")
 
 
 def _note_single_cells(found, relations):

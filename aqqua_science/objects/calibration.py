@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from sklearn.isotonic import IsotonicRegression
+
+from aqqua_science.objects.array_files import ArrayFields
 
 _TEMPERATURES = (0.02, 50.0)
 
@@ -103,25 +105,8 @@ def negative_log_likelihood(log_probability, truth):
     return float(np.mean(logsumexp(log_probability, axis=1) - log_probability[rows, truth]))
 
 
-def softmax(log_probability):
-    """
-    Probabilities from their logarithms, up to a constant per row.
-
-    Parameters
-    ----------
-    log_probability : numpy.ndarray, shape (n, k)
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, k)
-        Rows add up to 1.
-    """
-    odds = np.exp(log_probability - log_probability.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
-
-
 @dataclass(frozen=True)
-class TemperatureScaling:
+class TemperatureScaling(ArrayFields):
     """
     Divide log-probabilities by one number: answers stay as they are, only how sure they are changes.
 
@@ -183,36 +168,11 @@ class TemperatureScaling:
         -------
         numpy.ndarray, shape (n, k)
         """
-        return softmax(log_probability / self.temperature)
-
-    def arrays(self):
-        """
-        What a file has to keep.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-        """
-        return {"temperature": np.array(self.temperature)}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """
-        Build from what a file kept.
-
-        Parameters
-        ----------
-        arrays : mapping of str to numpy.ndarray
-
-        Returns
-        -------
-        TemperatureScaling
-        """
-        return cls(float(arrays["temperature"]))
+        return softmax(log_probability / self.temperature, axis=1)
 
 
-@dataclass(frozen=True)
-class IsotonicScaling:
+@dataclass(frozen=True, kw_only=True)
+class IsotonicScaling(ArrayFields):
     """
     Map each class's probability to how often it was true, by a rising step line, and let rows add up to 1 again.
 
@@ -220,15 +180,19 @@ class IsotonicScaling:
 
     Parameters
     ----------
-    knots : tuple of (numpy.ndarray, numpy.ndarray)
-        Of each class: probabilities, rising, and their calibrated values.
+    said, true : numpy.ndarray
+        Corners of the lines, one class behind the other: probabilities, rising in each, and their calibrated values.
+    sizes : numpy.ndarray of int, shape (k,)
+        How many corners the line of each class has.
 
     References
     ----------
     Zadrozny & Elkan 2002, Transforming classifier scores into accurate multiclass probability estimates, KDD.
     """
 
-    knots: tuple
+    said: np.ndarray
+    true: np.ndarray
+    sizes: np.ndarray
 
     @classmethod
     def fit(cls, log_probability, truth):
@@ -246,13 +210,14 @@ class IsotonicScaling:
         IsotonicScaling
         """
         lines = []
-        for k, column in enumerate(softmax(log_probability).T):
+        for k, column in enumerate(softmax(log_probability, axis=1).T):
             if not (truth == k).any():
                 lines.append((np.array([0.0, 1.0]), np.array([0.0, 1.0])))
                 continue
             line = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(column, truth == k)
             lines.append((line.X_thresholds_.astype(float), line.y_thresholds_.astype(float)))
-        return cls(tuple(lines))
+        said, true = (np.concatenate(side) for side in zip(*lines, strict=True))
+        return cls(said=said, true=true, sizes=np.array([len(x) for x, _ in lines]))
 
     def apply(self, log_probability):
         """
@@ -267,37 +232,11 @@ class IsotonicScaling:
         numpy.ndarray, shape (n, k)
             A row to which every class says 0 keeps its uncalibrated probabilities.
         """
-        raw = softmax(log_probability)
-        mended = np.column_stack([np.interp(p, x, y) for p, (x, y) in zip(raw.T, self.knots, strict=True)])
+        raw = softmax(log_probability, axis=1)
+        lines = (np.split(side, np.cumsum(self.sizes)[:-1]) for side in (self.said, self.true))
+        mended = np.column_stack([np.interp(p, x, y) for p, x, y in zip(raw.T, *lines, strict=True)])
         total = mended.sum(axis=1, keepdims=True)
         return np.where(total > 0, mended / np.where(total > 0, total, 1), raw)
-
-    def arrays(self):
-        """
-        What a file has to keep.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-        """
-        x, y = (np.concatenate([line[i] for line in self.knots]) for i in (0, 1))
-        return {"x": x, "y": y, "sizes": np.array([len(line[0]) for line in self.knots])}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """
-        Build from what a file kept.
-
-        Parameters
-        ----------
-        arrays : mapping of str to numpy.ndarray
-
-        Returns
-        -------
-        IsotonicScaling
-        """
-        ends = np.cumsum(arrays["sizes"])[:-1]
-        return cls(tuple(zip(np.split(arrays["x"], ends), np.split(arrays["y"], ends), strict=True)))
 
 
 SCALINGS = {"temperature": TemperatureScaling, "isotonic": IsotonicScaling}

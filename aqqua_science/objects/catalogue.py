@@ -11,11 +11,9 @@ from aqqua_science import __version__
 from aqqua_science.files import plain, replacing
 from aqqua_science.objects.classification import TaxonClassifier
 from aqqua_science.objects.feature_input import BLOCK_ROWS, blocks, is_labelled, orient
+from aqqua_science.objects.labels import said_by_people
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError, require_columns
-
-_UNSURE = ("predicted", "dubious")
-"""Labels of this taxon_status are nobody's word."""
 
 
 def classify_store(store, features, *, label="taxon", to, groups="sample_id", classifier=None, overwrite=False):
@@ -128,12 +126,10 @@ def _known_of(store, features, label, groups):
     for name in ("object_id", "sample_id"):
         if name in metadata.columns:
             known[name] = metadata[name].astype(object)
-    said = metadata[label].astype(object)
     known["fault"] = _faults(features)
-    unsure = (
-        metadata["taxon_status"].isin(_UNSURE) if label == "taxon" and "taxon_status" in metadata.columns else False
-    )
-    known["label"] = said.where((said.notna() & (said != "") & ~unsure & known["fault"].isna()).to_numpy(bool), None)
+    # Whole numbers beside empty rows come as floats: 3, not 3.0, is the name.
+    names = metadata[label].convert_dtypes().astype(object).map(str, na_action="ignore")
+    known["label"] = names.where(said_by_people(metadata, label) & known["fault"].isna(), None)
     return known.assign(**{"_group": metadata[groups].astype(object)} if groups else {})
 
 

@@ -32,8 +32,8 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
     ----------
     head : {"logistic", "knn", "forest", "boosting"}
         Multinomial logistic regression; nearest neighbours by cosine, weighted by 1 / distance; 50 principal
-        components and a random forest; gradient boosting. All but "boosting" standardise the features first.
-        `heads` tells the details.
+        components and a random forest; gradient boosting. All standardise the features first. `heads` tells the
+        details.
     class_weight : {"balanced"}, dict or None
         "balanced" makes all taxa count alike, however rare: objects are weighted in the fit of "logistic", "forest"
         and "boosting", votes of neighbours in "knn". A dict maps taxa to weights, 1 where it has none.

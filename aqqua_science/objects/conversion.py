@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from .perturbation import Errors, draws, prepare
+from .perturbation import USUAL, draw, prepare
 
 
 def carbon(objects, *, relation=None, relations=None, parents=None, fallback=None):
@@ -18,9 +18,9 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     ----------
     objects : pandas.DataFrame
         With `taxon` and some of `esd_um`, `area_um2` and `biovolume_um3`; and `n_cells` where an object may be a chain
-        or colony of cells. Area and biovolume follow from the diameter, as of a disc and a sphere, where they are
-        not given. A body is seldom a sphere: give the biovolume where you have it; without it relations that take
-        an area go before those that take a volume.
+        or colony of cells. Object by object, the diameter follows from the area, and area and biovolume from the
+        diameter, as of a disc and a sphere, where they are not given (NaN). A body is seldom a sphere: give the
+        biovolume where you have it; without it relations that take an area go before those that take a volume.
     relation : str or dict of str to str, optional
         Name of the relation for all objects, or for some taxa; the names are those of
         `aqqua_science.objects.relations.published`.
@@ -30,7 +30,8 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
         What each taxon belongs to. EcoTaxa's names, ``egg<Copepoda`` and ``living>Eukaryota>Copepoda``, are understood
         without it.
     fallback : str, optional
-        Relation for taxa that have none, say ``lehette_2009_mesozooplankton``. NaN by default.
+        Relation for taxa that have none, say ``lehette_2009_mesozooplankton``, and for what is ``unknown`` or
+        ``other``, which may live; what does not live stays NaN. NaN for all of them by default.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def carbon_interval(
     relations=None,
     parents=None,
     fallback=None,
-    errors=None,
+    errors=USUAL,
     level=0.9,
     n_draws=1000,
     rng=0,
@@ -131,12 +132,11 @@ def carbon_interval(
     >>> bool(table["carbon_ug_low"][0] < table["carbon_ug"][0] < table["carbon_ug_high"][0])
     True
     """
-    errors = Errors() if errors is None else errors
     tails = quantiles_of(level)
     choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
-    bodies = prepare(objects, probabilities=probabilities, top=errors.top, **choices)
+    bodies, blocks = draw(objects, probabilities, errors=errors, n_draws=n_draws, rng=rng, **choices)
     bounds = np.full((2, len(objects)), np.nan)
-    for rows, values in draws(bodies, errors=errors, n_draws=n_draws, rng=rng):
+    for rows, values in blocks:
         bounds[:, rows] = np.quantile(values, tails, axis=1)
     found, names = bodies.found[0], bodies.relations[["name", "spread"]].to_numpy(object)
     names = np.where(found["row"].to_numpy()[:, None] < 0, "", names[found["row"].to_numpy()])

@@ -15,6 +15,7 @@ _METHODS = ("emq", "cc", "acc", "pcc", "pacc")
 _SUM_TOLERANCE = 1e-3
 _WORST_CONDITION = 1e4
 _BLOCK = 256
+_SMALLEST_SHARE = 1e-12
 
 
 class _Labelled(NamedTuple):
@@ -116,6 +117,23 @@ def quantify(probabilities, samples, *, calibration, classes=None, method="emq",
         if replicates:
             found[:, block] = _limits(estimator.correct(np.stack(replicates)), sizes[block], level, rng)
     return _table(found, sizes, names, taxa)
+
+
+def renormalise(probabilities):
+    """
+    Let probabilities sum to one again after some taxa were left out.
+
+    Parameters
+    ----------
+    probabilities : pandas.DataFrame, shape (object, taxon)
+
+    Returns
+    -------
+    pandas.DataFrame
+        An object that was certain to be of a taxon left out could be any of the others.
+    """
+    shares = probabilities.astype(float) + _SMALLEST_SHARE
+    return shares.div(shares.sum(axis=1), axis=0)
 
 
 def _weights(n, n_boot, rng):

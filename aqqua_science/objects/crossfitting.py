@@ -4,10 +4,12 @@ import warnings
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from aqqua_science.objects.calibration import TemperatureScaling, expected_calibration_error, negative_log_likelihood
+
+_N_BINS = 15
 
 _UNSEEN = np.log(1e-9)
 """Log-probability of a class that the learned-from folds do not hold."""
@@ -106,7 +108,7 @@ def calibrate_folds(log_probability, codes, *, folds, scaling):
     return probability
 
 
-def calibration_record(log_probability, probability, codes, *, n_bins=15):
+def calibration_record(log_probability, probability, codes):
     """
     Tell what calibration did to held-out probabilities.
 
@@ -117,21 +119,20 @@ def calibration_record(log_probability, probability, codes, *, n_bins=15):
     probability : numpy.ndarray, shape (n, k)
         After.
     codes : numpy.ndarray of int, shape (n,)
-    n_bins : int
 
     Returns
     -------
     dict
-        ``ece_before`` and ``ece_after`` (expected calibration error of the most probable class, in `n_bins` bins of
+        ``ece_before`` and ``ece_after`` (expected calibration error of the most probable class, in 15 bins of
         equal width), ``nll_before`` and ``nll_after`` (nats per object), ``n_objects`` and ``n_bins``.
     """
     before = TemperatureScaling().apply(log_probability)
-    record = {"n_objects": len(codes), "n_bins": n_bins}
+    record = {"n_objects": len(codes), "n_bins": _N_BINS}
     for when, p in (("before", before), ("after", probability)):
         with np.errstate(divide="ignore"):
             log_p = np.maximum(np.log(p), _UNSEEN)
         right = p.argmax(axis=1) == codes
-        record[f"ece_{when}"] = expected_calibration_error(np.minimum(p.max(axis=1), 1), right, n_bins=n_bins)
+        record[f"ece_{when}"] = expected_calibration_error(np.minimum(p.max(axis=1), 1), right, n_bins=_N_BINS)
         record[f"nll_{when}"] = negative_log_likelihood(log_p, codes)
     return record
 
@@ -152,10 +153,10 @@ def held_out_scores(probability, codes):
         ``f1_macro``; ``majority_accuracy``, of always answering the commonest class.
     """
     answer = probability.argmax(axis=1)
-    present = np.unique(codes)
+    over_classes = {"labels": np.unique(codes), "average": "macro", "zero_division": 0}
     return {
         "accuracy": float(np.mean(answer == codes)),
-        "balanced_accuracy": float(np.mean([np.mean(answer[codes == k] == k) for k in present])),
-        "f1_macro": float(f1_score(codes, answer, labels=present, average="macro", zero_division=0)),
+        "balanced_accuracy": float(recall_score(codes, answer, **over_classes)),
+        "f1_macro": float(f1_score(codes, answer, **over_classes)),
         "majority_accuracy": float(np.bincount(codes).max() / len(codes)),
     }

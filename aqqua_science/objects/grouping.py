@@ -2,14 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from .events import EventLog, identity
 from .feature_input import check_fingerprint, fingerprint_of
-from .membership import FREE, Membership
-from .vectors import Scale, read_vectors
+from .membership import FREE, Membership, first_clusters
+from .vectors import Scale, digest, read_vectors, same_digest
 
 _NEAREST = 5
 
@@ -91,14 +91,16 @@ class Groups:
         -------
         Groups
         """
-        places = _places(features, n_components)
+        x = _standardised(features)
+        places = _places(x, n_components)
         names = _identifiers(features, objects, len(places))
         begin = {
             "objects": names,
-            "labels": _clusters(places, min_size, n_clustered, random_state),
+            "labels": first_clusters(places, min_size=min_size, most=n_clustered, rng=random_state),
             "n_components": n_components,
             "fingerprint": fingerprint_of(features),
-            "places": _digest(places),
+            "object_id": objects is None and _object_ids(features) is not None,
+            "places": digest(x),
         }
         return cls(EventLog.create(begin, log), places, author=author)
 
@@ -117,17 +119,17 @@ class Groups:
         Returns
         -------
         Groups
+
+        Raises
+        ------
+        ValueError
+            If the features are others, in another order, of other objects, or of another encoder.
         """
         log = EventLog.open(log)
         check_fingerprint(features, log.begin["fingerprint"])
-        places = _places(features, log.begin["n_components"])
-        if len(places) != len(log.begin["objects"]) or not np.allclose(_digest(places), log.begin["places"], rtol=1e-3):
-            msg = (
-                f"these features of {len(places)} objects are not those that the groups of {log.path} were made from "
-                f"({len(log.begin['objects'])} objects). Open the log with the same features, in the same order."
-            )
-            raise ValueError(msg)
-        return cls(log, places, author=author)
+        x = _standardised(features)
+        _check_objects(features, x, log)
+        return cls(log, _places(x, log.begin["n_components"]), author=author)
 
     @property
     def table(self):
@@ -356,42 +358,43 @@ class Groups:
             raise ValueError(msg)
 
 
-def _places(features, n_components):
-    """Features as principal components of what is standardised."""
+def _standardised(features):
+    """Features of two objects or more, each with mean zero and variance one."""
     x = read_vectors(features)
     if len(x) < 2:
         msg = f"groups need two objects or more; got {len(x)}."
         raise ValueError(msg)
-    return PCA(min(n_components, *x.shape), svd_solver="covariance_eigh").fit_transform(Scale(x)(x))
+    return Scale(x)(x)
 
 
-def _digest(places):
-    """Numbers that tell feature sets and their order apart, whatever the last bits of their components."""
-    length = np.linalg.norm(places, axis=1)
-    return [float(length.mean()), float(length @ np.linspace(0, 1, len(length)) / len(length))]
+def _places(x, n_components):
+    """Objects by their principal components."""
+    return PCA(min(n_components, *x.shape), svd_solver="covariance_eigh").fit_transform(x)
+
+
+def _check_objects(features, x, log):
+    """Refuse features that are not those of a log, in its order."""
+    known, ids = log.begin["objects"], _object_ids(features)
+    others = bool(log.begin.get("object_id")) and ids is not None and ids != known
+    if others or len(x) != len(known) or not same_digest(digest(x), log.begin["places"]):
+        msg = (
+            f"these features of {len(x)} objects are not those that the groups of {log.path} were made from "
+            f"({len(known)} objects). Open the log with the same features of the same objects, in the same order."
+        )
+        raise ValueError(msg)
+
+
+def _object_ids(features):
+    """What a labelled array calls its objects, None if it does not."""
+    return features["object_id"].values.tolist() if "object_id" in getattr(features, "coords", ()) else None
 
 
 def _identifiers(features, objects, n):
     """Identifiers of the objects, each once."""
     if objects is None:
-        objects = features["object_id"].values if "object_id" in getattr(features, "coords", ()) else range(n)
+        objects = range(n) if _object_ids(features) is None else _object_ids(features)
     names = np.asarray(objects).tolist()
     if len(names) != n or len(set(names)) < n:
         msg = f"objects must name each of the {n} objects once; got {len(names)}, {len(set(names))} of them different."
         raise ValueError(msg)
     return names
-
-
-def _clusters(places, min_size, n_clustered, random_state):
-    """Cluster of each object, numbered from the largest; -1 for none."""
-    rng = np.random.default_rng(random_state)
-    n = len(places)
-    chosen = np.arange(n) if n <= n_clustered else np.sort(rng.choice(n, n_clustered, replace=False))
-    labels = np.full(n, -1)
-    if len(chosen) >= min_size:
-        labels[chosen] = HDBSCAN(min_cluster_size=min_size, copy=True).fit_predict(places[chosen])
-    sizes = np.bincount(labels[labels >= 0])
-    rank = np.empty(len(sizes) + 1, int)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
-    rank[-1] = -1
-    return rank[labels].tolist()

@@ -5,6 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from aqqua_science.objects.trees import FlatTrees
 
@@ -16,19 +17,92 @@ _NEAREST = 1e-6
 
 
 class _Head:
-    """What heads share: the names of the arrays that a file keeps, and how to take them back."""
+    """What heads share: features standardised, learning, answering, and what a file keeps of them."""
 
     kept = ()
+    """Names of the arrays that a file keeps, besides mean and spread of the features."""
+
+    def fit(self, X, codes, class_weight):
+        """
+        Learn.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (n, d)
+        codes : numpy.ndarray of int, shape (n,)
+            Classes, numbered from 0, each present.
+        class_weight : numpy.ndarray, shape (k,)
+
+        Returns
+        -------
+        object
+            The head itself.
+        """
+        scaler = StandardScaler().fit(X)
+        self.center, self.spread = scaler.mean_.astype(X.dtype), scaler.scale_.astype(X.dtype)
+        self._learn(self._standardised(X), codes, class_weight)
+        return self
+
+    def log_probability(self, X):
+        """
+        Log-probabilities of the classes, up to a constant per row.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (n, d)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, k)
+        """
+        return self._say(self._standardised(X))
+
+    def arrays(self):
+        """
+        What a file has to keep.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+        """
+        return {name: getattr(self, name) for name in ("center", "spread", *self.kept)}
+
+    def restore(self, arrays):
+        """
+        Take what a file kept.
+
+        Parameters
+        ----------
+        arrays : dict of str to numpy.ndarray
+
+        Returns
+        -------
+        object
+            The head itself.
+        """
+        for name in ("center", "spread", *self.kept):
+            setattr(self, name, arrays[name])
+        return self
+
+    def _standardised(self, X):
+        return (X - self.center) / self.spread
+
+
+class _TreeHead(_Head):
+    """Heads of trees: `model` is scikit-learn's, which is faster, or, taken from a file, `FlatTrees`."""
 
     def arrays(self):
         """What a file has to keep, as a dict of arrays."""
-        return {name: getattr(self, name) for name in self.kept}
+        flat = self.model if isinstance(self.model, FlatTrees) else self._flat(self.model)
+        return super().arrays() | flat.arrays()
 
     def restore(self, arrays):
         """Take what a file kept."""
-        for name in self.kept:
-            setattr(self, name, arrays[name])
-        return self
+        self.model = FlatTrees.from_arrays(arrays)
+        return super().restore(arrays)
+
+    def _say(self, rows):
+        return self._say_flat(rows) if isinstance(self.model, FlatTrees) else self._say_learned(rows)
 
 
 class LogisticHead(_Head):
@@ -47,52 +121,22 @@ class LogisticHead(_Head):
         Of the optimiser.
     """
 
-    kept = ("center", "spread", "slope", "start")
+    kept = ("slope", "start")
 
     def __init__(self, *, seed=0, n_jobs=None, inverse_penalty=1.0, max_rounds=1000):
         self.inverse_penalty = inverse_penalty
         self.max_rounds = max_rounds
 
-    def fit(self, X, codes, class_weight):
-        """
-        Learn.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-        codes : numpy.ndarray of int, shape (n,)
-            Classes, numbered from 0, each present.
-        class_weight : numpy.ndarray, shape (k,)
-
-        Returns
-        -------
-        LogisticHead
-        """
-        self.center, self.spread = _standards(X)
+    def _learn(self, rows, codes, class_weight):
         model = LogisticRegression(C=self.inverse_penalty, max_iter=self.max_rounds)
-        model.fit(self._standardised(X), codes, sample_weight=class_weight[codes])
+        model.fit(np.clip(rows, -_BEYOND, _BEYOND), codes, sample_weight=class_weight[codes])
         slope, start = model.coef_.astype(float), model.intercept_.astype(float)
         if len(slope) == 1:
             slope, start = np.vstack([np.zeros_like(slope), slope]), np.array([0.0, start[0]])
         self.slope, self.start = slope, start
-        return self
 
-    def log_probability(self, X):
-        """
-        Log-probabilities of the classes, up to a constant per row.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, k)
-        """
-        return self._standardised(X).astype(float) @ self.slope.T + self.start
-
-    def _standardised(self, X):
-        return np.clip((X - self.center) / self.spread, -_BEYOND, _BEYOND)
+    def _say(self, rows):
+        return np.clip(rows, -_BEYOND, _BEYOND).astype(float) @ self.slope.T + self.start
 
 
 class NeighbourHead(_Head):
@@ -111,54 +155,28 @@ class NeighbourHead(_Head):
     n_neighbours : int
     """
 
-    kept = ("center", "spread", "directions", "codes", "class_weight")
+    kept = ("directions", "codes", "class_weight")
 
     def __init__(self, *, seed=0, n_jobs=None, n_neighbours=10):
         self.n_jobs = n_jobs
         self.n_neighbours = n_neighbours
 
-    def fit(self, X, codes, class_weight):
-        """
-        Remember the objects.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-        codes : numpy.ndarray of int, shape (n,)
-            Classes, numbered from 0, each present.
-        class_weight : numpy.ndarray, shape (k,)
-
-        Returns
-        -------
-        NeighbourHead
-        """
-        self.center, self.spread = _standards(X)
-        self.directions, self.codes, self.class_weight = self._directions(X), codes, class_weight
-        return self._index()
-
-    def log_probability(self, X):
-        """
-        Log-probabilities of the classes.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, k)
-        """
-        distance, who = self._search.kneighbors(self._directions(X))
-        # Of unit vectors, half the squared distance is one minus the cosine.
-        vote = self.class_weight[self.codes[who]] / np.maximum(distance.astype(float) ** 2 / 2, _NEAREST)
-        k = len(self.class_weight)
-        place = np.arange(len(X))[:, None] * k + self.codes[who]
-        share = np.bincount(place.ravel(), weights=vote.ravel(), minlength=len(X) * k).reshape(len(X), k)
-        return _log_of_votes(share / vote.sum(axis=1, keepdims=True), who.shape[1])
-
     def restore(self, arrays):
         """Take what a file kept."""
         return super().restore(arrays)._index()
+
+    def _learn(self, rows, codes, class_weight):
+        self.directions, self.codes, self.class_weight = _directions(rows), codes, class_weight
+        self._index()
+
+    def _say(self, rows):
+        distance, who = self._search.kneighbors(_directions(rows))
+        # Of unit vectors, half the squared distance is one minus the cosine.
+        vote = self.class_weight[self.codes[who]] / np.maximum(distance.astype(float) ** 2 / 2, _NEAREST)
+        k = len(self.class_weight)
+        place = np.arange(len(rows))[:, None] * k + self.codes[who]
+        share = np.bincount(place.ravel(), weights=vote.ravel(), minlength=len(rows) * k).reshape(len(rows), k)
+        return _log_of_votes(share / vote.sum(axis=1, keepdims=True), who.shape[1])
 
     def _index(self):
         search = NearestNeighbors(
@@ -170,13 +188,8 @@ class NeighbourHead(_Head):
         self._search = search.fit(self.directions)
         return self
 
-    def _directions(self, X):
-        rows = (X - self.center) / self.spread
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.ascontiguousarray(rows / np.where(length > 0, length, 1))
 
-
-class ForestHead(_Head):
+class ForestHead(_TreeHead):
     """
     Random forest of 50 principal components of the standardised features; rare classes by the weights of the objects.
 
@@ -193,7 +206,8 @@ class ForestHead(_Head):
     Panaiotis et al. 2026, Earth Syst. Sci. Data 18, 945: components of deep features and a forest.
     """
 
-    kept = ("center", "spread", "axes", "middle")
+    kept = ("axes", "middle")
+    _flat = staticmethod(FlatTrees.of_forest)
 
     def __init__(self, *, seed=0, n_jobs=None, n_trees=300, n_components=50, min_leaf=2):
         self.seed = seed
@@ -202,64 +216,26 @@ class ForestHead(_Head):
         self.n_components = n_components
         self.min_leaf = min_leaf
 
-    def fit(self, X, codes, class_weight):
-        """
-        Learn.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-        codes : numpy.ndarray of int, shape (n,)
-            Classes, numbered from 0, each present.
-        class_weight : numpy.ndarray, shape (k,)
-
-        Returns
-        -------
-        ForestHead
-        """
-        self.center, self.spread = _standards(X)
-        rows = (X - self.center) / self.spread
-        pca = PCA(min(self.n_components, *X.shape), svd_solver="full", random_state=self.seed).fit(rows)
+    def _learn(self, rows, codes, class_weight):
+        n = min(self.n_components, *rows.shape)
+        pca = PCA(n, svd_solver="full", random_state=self.seed).fit(rows)
         self.axes, self.middle = pca.components_.T, pca.mean_
-        self.forest = RandomForestClassifier(
+        self.model = RandomForestClassifier(
             self.n_trees, min_samples_leaf=self.min_leaf, n_jobs=self.n_jobs, random_state=self.seed
-        ).fit(self._components(X), codes, sample_weight=class_weight[codes])
-        self.trees = None
-        return self
+        ).fit(self._components(rows), codes, sample_weight=class_weight[codes])
 
-    def log_probability(self, X):
-        """
-        Log-probabilities of the classes; one vote more is spread over all of them.
+    def _say_learned(self, rows):
+        return _log_of_votes(self.model.predict_proba(self._components(rows)), self.n_trees)
 
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, k)
-        """
-        rows = self._components(X)
-        if self.trees is None:
-            share = self.forest.predict_proba(rows)
-        else:
-            share = sum(self.trees.leaf_values(rows)) / len(self.trees.roots)
+    def _say_flat(self, rows):
+        share = sum(self.model.leaf_values(self._components(rows))) / len(self.model.roots)
         return _log_of_votes(share, self.n_trees)
 
-    def arrays(self):
-        """What a file has to keep, as a dict of arrays."""
-        return super().arrays() | (self.trees or FlatTrees.of_forest(self.forest)).arrays()
-
-    def restore(self, arrays):
-        """Take what a file kept."""
-        self.trees = FlatTrees.from_arrays(arrays)
-        return super().restore(arrays)
-
-    def _components(self, X):
-        return (((X - self.center) / self.spread - self.middle) @ self.axes).astype(np.float32)
+    def _components(self, rows):
+        return ((rows - self.middle) @ self.axes).astype(np.float32)
 
 
-class BoostingHead(_Head):
+class BoostingHead(_TreeHead):
     """
     Gradient boosting of histograms (of scikit-learn); rare classes by the weights of the objects.
 
@@ -275,6 +251,7 @@ class BoostingHead(_Head):
     """
 
     kept = ("start",)
+    _flat = staticmethod(FlatTrees.of_boosting)
 
     def __init__(self, *, seed=0, n_jobs=None, n_rounds=100, min_leaf=5, learning_rate=0.1):
         self.seed = seed
@@ -282,73 +259,39 @@ class BoostingHead(_Head):
         self.min_leaf = min_leaf
         self.learning_rate = learning_rate
 
-    def fit(self, X, codes, class_weight):
-        """
-        Learn.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-        codes : numpy.ndarray of int, shape (n,)
-            Classes, numbered from 0, each present.
-        class_weight : numpy.ndarray, shape (k,)
-
-        Returns
-        -------
-        BoostingHead
-        """
-        self.boosting = HistGradientBoostingClassifier(
+    def _learn(self, rows, codes, class_weight):
+        self.model = HistGradientBoostingClassifier(
             learning_rate=self.learning_rate,
             max_iter=self.n_rounds,
             min_samples_leaf=self.min_leaf,
             early_stopping=False,
             random_state=self.seed,
-        ).fit(X, codes, sample_weight=class_weight[codes])
-        self.start, self.trees = np.ravel(self.boosting._baseline_prediction), None
-        return self
+        ).fit(rows, codes, sample_weight=class_weight[codes])
+        self.start = np.ravel(self.model._baseline_prediction)
 
-    def log_probability(self, X):
-        """
-        Log-probabilities of the classes, up to a constant per row.
+    def _say_learned(self, rows):
+        return _two_columns(self.model.decision_function(rows).reshape(len(rows), -1))
 
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, k)
-        """
-        raw = self.boosting.decision_function(X) if self.trees is None else self._sum(X.astype(float))
-        raw = raw.reshape(len(X), -1)
-        return raw if raw.shape[1] > 1 else np.column_stack([np.zeros(len(X)), raw])
-
-    def arrays(self):
-        """What a file has to keep, as a dict of arrays."""
-        return super().arrays() | (self.trees or FlatTrees.of_boosting(self.boosting)).arrays()
-
-    def restore(self, arrays):
-        """Take what a file kept."""
-        self.trees = FlatTrees.from_arrays(arrays)
-        return super().restore(arrays)
-
-    def _sum(self, X):
-        raw = np.tile(self.start, (len(X), 1))
-        for number, value in enumerate(self.trees.leaf_values(X)):
+    def _say_flat(self, rows):
+        raw = np.tile(self.start, (len(rows), 1))
+        for number, value in enumerate(self.model.leaf_values(rows.astype(float))):
             raw[:, number % len(self.start)] += value[:, 0]
-        return raw
+        return _two_columns(raw)
 
 
 HEADS = {"logistic": LogisticHead, "knn": NeighbourHead, "forest": ForestHead, "boosting": BoostingHead}
 """What `head=` may be."""
 
 
-def _standards(X):
-    """Mean and spread of each feature; constants keep a spread of 1."""
-    center, spread = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
-    # A constant's spread is rounding, not zero, where its value is large.
-    constant = spread <= 10 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
-    return center.astype(X.dtype), np.where(constant, 1, spread).astype(X.dtype)
+def _directions(rows):
+    """Rows of unit length; zeros stay."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.ascontiguousarray(rows / np.where(length > 0, length, 1))
+
+
+def _two_columns(raw):
+    """Log-odds of the second of two classes as a column for each; of more classes as they are."""
+    return raw if raw.shape[1] > 1 else np.column_stack([np.zeros(len(raw)), raw])
 
 
 def _log_of_votes(share, n_votes):

@@ -2,9 +2,36 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import column_or_1d
 
 from aqqua_science.schema import nearest_name
+
+_NOT_OF_PEOPLE = ("predicted", "dubious")
+"""Taxa of this taxon_status are nobody's word."""
+
+
+def said_by_people(table, label):
+    """
+    Tell rows whose label a person gave.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    label : str
+        Its column of labels, empty where there are none. Of ``taxon``, those whose ``taxon_status`` is "predicted" or
+        "dubious" do not count, where the table tells it.
+
+    Returns
+    -------
+    pandas.Series of bool
+        Indexed as the table.
+    """
+    known = table[label].notna()
+    said = known & (table[label].astype(object).where(known, "") != "")
+    if label == "taxon" and "taxon_status" in table.columns:
+        said &= ~table["taxon_status"].isin(_NOT_OF_PEOPLE)
+    return said.astype(bool)
 
 
 def split_labels(y):
@@ -123,5 +150,5 @@ def class_weights(class_weight, codes, *, names):
         "balanced": the same total for every class, 1 on average over the objects.
     """
     if class_weight == "balanced":
-        return len(codes) / (len(names) * np.bincount(codes))
+        return compute_class_weight("balanced", classes=np.arange(len(names)), y=codes)
     return np.array([float((class_weight or {}).get(name, 1)) for name in names.tolist()])

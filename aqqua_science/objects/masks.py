@@ -119,6 +119,37 @@ def mask_of(table, row):
     return decode(found["counts"], (found["height"], found["width"]))
 
 
+def at_edge(mask):
+    """
+    Tell whether an object touches the border of its image, so that part of it may be missing.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (height, width)
+
+    Returns
+    -------
+    bool
+    """
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+
+
+def reason_of(mask):
+    """
+    Tell why a mask has no outline to measure.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (height, width)
+
+    Returns
+    -------
+    str
+        Empty if it has one.
+    """
+    return "nothing stands out" if not mask.any() else "fills the frame" if mask.all() else ""
+
+
 def read_masks(path):
     """
     Read a table of masks.
@@ -159,19 +190,19 @@ def grow(path, rows, describe, *, job):
         If the file, or the pieces of an unfinished one, are of other work.
     """
     path, text = Path(path), json.dumps(job | {"rows": _digest(rows)}, sort_keys=True)
-    if path.exists():
-        return _finished(path, text)
     folder = path.with_name(f".{path.name}-pieces")
+    if path.exists():
+        _check_finished(path, text)
+        shutil.rmtree(folder, ignore_errors=True)
+        return path
     _claim(folder, text)
     pieces = []
-    for start in progress_bar(range(0, len(rows), ROWS_PER_PIECE), desc=path.name):
+    # Without rows, one empty piece tells the columns.
+    for start in progress_bar(range(0, max(1, len(rows)), ROWS_PER_PIECE), desc=path.name):
         pieces.append(folder / f"{start:010d}.parquet")
         if not pieces[-1].exists():
             with replacing(pieces[-1]) as part:
                 describe(rows[start : start + ROWS_PER_PIECE]).to_parquet(part, index=True)
-    if not pieces:
-        pieces.append(folder / "empty.parquet")
-        describe(rows).to_parquet(pieces[0], index=True)
     _join(pieces, path, text)
     shutil.rmtree(folder)
     return path
@@ -181,21 +212,22 @@ def _digest(rows):
     return hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()[:16]
 
 
-def _finished(path, text):
-    """A file that is there already, if it is of the same work."""
+def _check_finished(path, text):
+    """Refuse a file that is there already, unless it is of the same work."""
     import pyarrow.parquet as pq
 
     found = (pq.read_schema(path).metadata or {}).get(b"aqqua_science", b"").decode()
     if found != text:
         msg = f"{path} is of other images or another method: {found or 'no masks of ours'}. Choose another name."
         raise FileExistsError(msg)
-    return path
 
 
 def _claim(folder, text):
     """Note whose pieces a folder holds, or refuse it."""
     note = folder / "job.json"
     if not note.exists():
+        # The note comes first: pieces without one are what a killed removal left.
+        shutil.rmtree(folder, ignore_errors=True)
         write_json(json.loads(text), note)
     elif json.loads(note.read_text("utf-8")) != json.loads(text):
         msg = f"{folder} holds pieces of other work that did not finish. Delete it, or choose another name."

@@ -6,9 +6,10 @@ import pandas as pd
 from aqqua_science.images.measurements import shape_of
 from aqqua_science.objects import volumes
 from aqqua_science.objects.chains import count_cells
-from aqqua_science.objects.masks import mask_of
+from aqqua_science.objects.masks import at_edge, mask_of, reason_of
 from aqqua_science.objects.thresholding import contrast, main_mask
 from aqqua_science.progress import progress_bar
+from aqqua_science.schema import SchemaError
 
 BOUNDARY_PX = 1.0
 """How far the outline may be from where the mask has it, pixels, either way."""
@@ -78,6 +79,8 @@ def measure(store, masks=None, *, rows=None, pixel_size_error=0.02):
     ------
     ValueError
         If `pixel_size_error` is not a share.
+    SchemaError
+        If masks are of other objects than the store's, or of images of other shapes.
 
     Notes
     -----
@@ -118,6 +121,7 @@ def measure(store, masks=None, *, rows=None, pixel_size_error=0.02):
         if "bit_depth" in table
         else np.full(len(rows), np.nan)
     )
+    _check_objects(masks, rows, about["object_id"])
     found = []
     for k, row in enumerate(progress_bar(rows, desc="traits")):
         pixels = store[int(row)]
@@ -148,7 +152,7 @@ def traits_of(pixels, mask, *, bit_depth=np.nan):
         As the columns of `measure`, but lengths, areas and volumes are in pixels, whatever their names, and intervals
         hold no error of the pixel size.
     """
-    edge = _at_edge(mask)
+    edge = at_edge(mask)
     box = tuple(slice(line.min(), line.max() + 1) for line in np.nonzero(mask))
     brightest = _brightest(pixels, bit_depth)
     difference, water, pixels, mask = (layer[box] for layer in (*contrast(pixels), np.asarray(pixels), mask))
@@ -195,8 +199,20 @@ def traits_of(pixels, mask, *, bit_depth=np.nan):
     }
 
 
-def _at_edge(mask):
-    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+def _check_objects(masks, rows, object_id):
+    """Refuse masks that name other objects than the store, where both name them."""
+    if masks is None or "object_id" not in masks.columns:
+        return
+    theirs = masks.loc[~masks.index.duplicated(), "object_id"].reindex(rows)
+    ours = pd.Series(object_id, index=theirs.index)
+    other = theirs.notna() & ours.notna() & (theirs.astype(str) != ours.astype(str))
+    if other.any():
+        row = other.idxmax()
+        msg = (
+            f"{other.sum()} of {len(rows)} masks are of other objects: that of row {row} is of "
+            f"{theirs[other].iloc[0]!r}, but the store has {ours[other].iloc[0]!r} there. Segment this store."
+        )
+        raise SchemaError(msg)
 
 
 def _mask(pixels, masks, row):
@@ -206,8 +222,8 @@ def _mask(pixels, masks, row):
     mask = main_mask(pixels) if masks is None else mask_of(masks, row)
     if mask.shape != pixels.shape[:2]:
         msg = f"the mask of row {row} is of {mask.shape}, its image of {pixels.shape[:2]}. Segment this store again."
-        raise ValueError(msg)
-    return mask, "nothing stands out" if not mask.any() else "fills the frame" if mask.all() else ""
+        raise SchemaError(msg)
+    return mask, reason_of(mask)
 
 
 def _sizes(mask):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.cluster import HDBSCAN
 
 from .events import identity
 
@@ -185,3 +186,33 @@ _ACTIONS = {
     "approve": Membership._approve,
 }
 _ON_GROUPS = {*_ACTIONS} - {"create"}
+
+
+def first_clusters(places, *, min_size, most, rng):
+    """
+    Cluster objects, to begin with.
+
+    Parameters
+    ----------
+    places : numpy.ndarray, shape (n_objects, n_components)
+    min_size : int
+        Fewest objects of a cluster.
+    most : int
+        Of more objects than this, a random part is clustered.
+    rng : int or numpy.random.Generator
+
+    Returns
+    -------
+    list of int
+        Cluster of each object, numbered from the largest; -1 for none.
+    """
+    n = len(places)
+    chosen = np.arange(n) if n <= most else np.sort(np.random.default_rng(rng).choice(n, most, replace=False))
+    labels = np.full(n, -1)
+    if len(chosen) >= min_size:
+        labels[chosen] = HDBSCAN(min_cluster_size=min_size, copy=True).fit_predict(places[chosen])
+    sizes = np.bincount(labels[labels >= 0])
+    rank = np.empty(len(sizes) + 1, int)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    rank[-1] = -1
+    return rank[labels].tolist()

@@ -11,12 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import schema
 from . import distortion
+from .crossfitting import deal_folds
 from .feature_input import blocks, fingerprint_of, orient
+from .labels import number_groups
 from .vectors import Scale, read_vectors
 
 _PRINCIPAL_VARIANCE = 0.9
 _SHRINKAGES = np.logspace(-6, 0, 19)
 _FOLDS_OF_SHRINKAGE = 5
+_BY_LOGITS = ("energy", "vim")
 
 
 class NoveltyScorer(BaseEstimator):
@@ -36,11 +39,13 @@ class NoveltyScorer(BaseEstimator):
         Principal directions for "vim"; by default those that hold 90 % of the variance.
     head : callable, optional
         For "energy": takes features, returns logits (n_objects, n_taxa) of a classifier. By default
-        a logistic regression is fitted.
+        a logistic regression is fitted. A head cannot be fitted again without a fold, so if it has learned from the
+        objects of the fit, the first threshold keeps fewer new ones than `recall`: call `set_threshold` with others.
     recall : float
         Part of the known objects that the first threshold keeps.
     n_folds : int
         The first threshold comes from known objects that the scorer, fitted to the other folds, has not seen.
+        Not with `head`.
     random_state : int, RandomState or None
 
     Attributes
@@ -49,7 +54,8 @@ class NoveltyScorer(BaseEstimator):
         Known taxa.
     threshold_ : float
     known_scores_ : numpy.ndarray
-        Scores of the known objects, each from a fit without its fold.
+        Scores of the known objects, each from a fit without its fold (with `head`, from the head as it is); NaN where
+        the other folds lack the taxon.
     n_features_in_ : int
     fingerprint_ : str or None
         Of the encoder that made the features.
@@ -96,7 +102,7 @@ class NoveltyScorer(BaseEstimator):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def fit(self, features, taxon):
+    def fit(self, features, taxon, *, groups=None):
         """
         Learn what known objects look like, and set the threshold that keeps `recall` of them.
 
@@ -104,16 +110,24 @@ class NoveltyScorer(BaseEstimator):
         ----------
         features : array-like or xarray.DataArray, shape (n_objects, n_features)
         taxon : array-like of str, shape (n_objects,)
+        groups : array-like, shape (n_objects,), optional
+            Sample or cruise of each object, which no fold splits. Objects of one sample resemble each other, so without
+            groups the threshold keeps fewer objects of new samples than `recall`.
 
         Returns
         -------
         NoveltyScorer
+
+        Raises
+        ------
+        ValueError
+            If features are not finite, an object has no taxon, a setting is unknown, or no object can be held out.
         """
         self._check_settings()
         x, labels = self._known(features, taxon)
         self.n_features_in_, self.fingerprint_ = x.shape[1], fingerprint_of(features)
-        self._model = self._fitted(x, labels, self.n_neighbors)
-        self.known_scores_ = self._scores_of_unseen(x, labels)
+        self._model = self._fitted(x, labels)
+        self.known_scores_ = self._scores_of_unseen(x, labels, groups)
         return self.set_threshold(recall=self.recall)
 
     def score(self, features):
@@ -156,7 +170,8 @@ class NoveltyScorer(BaseEstimator):
         Parameters
         ----------
         known : array-like or xarray.DataArray, optional
-            Features of known objects not used in the fit; by default the objects of the fit, scored by folds.
+            Features of known objects not used in the fit; by default the objects of the fit, scored by folds, or with
+            `head` by a head that may have learned from them.
         recall : float
             Part of them to keep, between 0 and 1.
 
@@ -169,7 +184,7 @@ class NoveltyScorer(BaseEstimator):
             msg = f"recall must lie between 0 and 1, such as 0.95; got {recall}."
             raise ValueError(msg)
         scores = self.known_scores_ if known is None else self.score(known)
-        self.threshold_ = float(np.quantile(scores, recall, method="higher"))
+        self.threshold_ = float(np.nanquantile(scores, recall, method="higher"))
         return self
 
     def set_threshold_by_community(self, features, taxon, *, predicted, samples=None):
@@ -213,40 +228,48 @@ class NoveltyScorer(BaseEstimator):
             msg = f"each object needs its taxon; {where}. Fit on known objects only."
             raise ValueError(msg)
         self.classes_, labels = np.unique(names.astype(str), return_inverse=True)
-        if len(self.classes_) < 2 and self.method in {"energy", "vim"} and self.head is None:
+        if len(self.classes_) < 2 and self.method in _BY_LOGITS and self.head is None:
             msg = f"method {self.method!r} needs two taxa or more; got {self.classes_}. Use 'mahalanobis' or 'knn'."
             raise ValueError(msg)
         return x, labels
 
-    def _fitted(self, x, labels, n_neighbors):
-        """A scorer of the chosen method."""
+    def _fitted(self, x, labels, part=1.0):
+        """A scorer of the chosen method, from all objects or a part."""
         if self.head is not None:
             return _Energy(self.head)
         scale = Scale(x)
         x = scale(x)
         if self.method == "knn":
-            return _Nearest(scale, x, n_neighbors)
+            # Among fewer objects the same distance is reached by a nearer neighbour.
+            return _Nearest(scale, x, max(min(1, self.n_neighbors), round(self.n_neighbors * part)))
         if self.method == "mahalanobis":
             return _Mahalanobis(scale, x, labels)
-        head = LogisticRegression(max_iter=1000).fit(x, labels)
+        # From fewer objects the same penalty would draw the logits nearer to zero.
+        head = LogisticRegression(max_iter=1000, C=1 / part).fit(x, labels)
         return (
             _Energy(_Logits(scale, head)) if self.method == "energy" else _Residual(scale, x, head, self.n_components)
         )
 
-    def _scores_of_unseen(self, x, labels):
-        """Score each known object by a fit to the other folds; taxa are spread evenly over folds."""
+    def _scores_of_unseen(self, x, labels, groups):
+        """Score each known object by a fit to the other folds, if these hold its taxon."""
         if self.head is not None:
             return self._model.score(x)
-        order = check_random_state(self.random_state).permutation(len(x))
-        order = order[np.argsort(labels[order], kind="stable")]
-        fold = np.empty(len(x), int)
-        fold[order] = np.arange(len(x)) % self.n_folds
-        scores = np.empty(len(x))
-        # Among fewer objects the same distance is reached by a nearer neighbour.
-        n_neighbors = max(1, round(self.n_neighbors * (1 - 1 / self.n_folds)))
-        for number in range(self.n_folds):
-            out = fold == number
-            scores[out] = self._fitted(x[~out], labels[~out], n_neighbors).score(x[out])
+        groups, _ = number_groups(groups, np.ones(len(x), bool))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        folds = deal_folds(labels, groups, n_folds=self.n_folds, rng=seed)
+        scores = np.full(len(x), np.nan)
+        for fold in np.unique(folds):
+            kept = folds != fold
+            out = ~kept & np.isin(labels, labels[kept])
+            if not out.any() or (self.method in _BY_LOGITS and len(np.unique(labels[kept])) < 2):
+                continue
+            scores[out] = self._fitted(x[kept], labels[kept], kept.mean()).score(x[out])
+        if np.isnan(scores).all():
+            msg = (
+                f"no object can be held out for the threshold: none of {len(self.classes_)} taxa has objects in two of "
+                f"n_folds={self.n_folds} folds{'' if groups is None else ', which split no group'}. Label more."
+            )
+            raise ValueError(msg)
         return scores
 
     def _check_settings(self):

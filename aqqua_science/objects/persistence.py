@@ -1,18 +1,12 @@
-"""Classifiers as files: arrays and JSON, so that reading one runs no code."""
-
-import json
-import zipfile
+"""What a file keeps of a classifier, and the classifier made of it."""
 
 import numpy as np
 
-from aqqua_science import __version__
-from aqqua_science.files import plain, replacing
+from aqqua_science.objects.array_files import read_arrays, write_arrays
 from aqqua_science.objects.calibration import SCALINGS
 from aqqua_science.objects.taxonomy import Taxonomy
 
-FORMAT = "aqqua_science.TaxonClassifier"
-FORMAT_VERSION = 1
-
+_KIND = "TaxonClassifier"
 _KEPT = ("calibration_", "scores_", "untested_classes_", "n_unlabelled_", "n_features_in_", "fingerprint_")
 
 
@@ -30,9 +24,6 @@ def write_classifier(model, path):
     ValueError
         If the name does not end in ``.npz``, or classes are neither text nor numbers.
     """
-    if not str(path).endswith(".npz"):
-        msg = f"a classifier is a file of arrays whose name ends in .npz; got {str(path)!r}."
-        raise ValueError(msg)
     kind = "text" if all(isinstance(c, str) for c in model.classes_.tolist()) else "numbers"
     if kind == "numbers" and model.classes_.dtype.kind not in "iufb":
         msg = f"classes must all be text or all numbers to be saved; they are of type {model.classes_.dtype}."
@@ -43,9 +34,6 @@ def write_classifier(model, path):
     if isinstance(model.class_weight, dict):
         parameters["class_weight"] = list(model.class_weight.items())
     about = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "version": __version__,
         "parameters": parameters,
         "classes": model.classes_.tolist() if kind == "text" else str(model.classes_.dtype),
         "text_classes": model.classes_.dtype.kind if kind == "text" else None,
@@ -58,9 +46,7 @@ def write_classifier(model, path):
     arrays |= {f"scaling_{name}": array for name, array in model.scaling_.arrays().items()}
     if kind == "numbers":
         arrays["classes"] = model.classes_
-    text = json.dumps(plain(about), ensure_ascii=False, allow_nan=False).encode()
-    with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, about=np.frombuffer(text, dtype=np.uint8), **arrays)
+    write_arrays(path, arrays, kind=_KIND, about=about)
 
 
 def read_classifier(kind, path):
@@ -82,7 +68,7 @@ def read_classifier(kind, path):
     ValueError
         If the file is none, is damaged or is of a later version.
     """
-    about, arrays = _read(path)
+    about, arrays = read_arrays(path, kind=_KIND)
     parameters = about["parameters"]
     if isinstance(parameters["class_weight"], list):
         parameters["class_weight"] = dict(parameters["class_weight"])
@@ -99,28 +85,6 @@ def read_classifier(kind, path):
     model.scaling_ = SCALINGS[about["scaling"]].from_arrays(_under(arrays, "scaling_"))
     model.head_ = model._new_head().restore(_under(arrays, "head_"))
     return model
-
-
-def _read(path):
-    """What a file says of itself, and its arrays."""
-    remedy = "Write one with TaxonClassifier.save, or copy it again."
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(arrays.pop("about").tobytes())
-        found = (about["format"], about["format_version"])
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        msg = f"{path} cannot be read as a classifier: {error}. It is none, or damaged. {remedy}"
-        raise ValueError(msg) from error
-    if found[0] != FORMAT:
-        msg = f"{path} is no TaxonClassifier but {found[0]!r}. {remedy}"
-        raise ValueError(msg)
-    if found[1] > FORMAT_VERSION:
-        msg = f"{path} has format version {found[1]}; this package reads up to {FORMAT_VERSION}. Update aqqua_science."
-        raise ValueError(msg)
-    return about, arrays
 
 
 def _under(arrays, prefix):

@@ -39,6 +39,10 @@ class Errors:
             raise ValueError(msg)
 
 
+USUAL = Errors()
+"""What pictures and names are taken to err by, unless told."""
+
+
 @dataclass(frozen=True)
 class Bodies:
     """
@@ -135,6 +139,30 @@ def _carbon(found, relations):
     row = found["row"].to_numpy()
     one = evaluate(relations, np.maximum(row, 0), found["size"].to_numpy())
     return np.where(row < 0, np.nan, found["cells"].to_numpy() * one)
+
+
+def draw(objects, probabilities=None, *, errors, n_draws, rng, **choices):
+    """
+    Find relations and sizes of objects, and draw their carbon.
+
+    Parameters
+    ----------
+    objects, probabilities
+        As for `prepare`.
+    errors : Errors
+    n_draws : int
+    rng : int or numpy.random.Generator
+    **choices
+        `relation`, `relations`, `parents` and `fallback`, as for `prepare`.
+
+    Returns
+    -------
+    bodies : Bodies
+    blocks : iterator
+        What `draws` yields.
+    """
+    bodies = prepare(objects, probabilities=probabilities, top=errors.top, **choices)
+    return bodies, draws(bodies, errors=errors, n_draws=n_draws, rng=rng)
 
 
 def draws(bodies, *, errors, n_draws, rng):

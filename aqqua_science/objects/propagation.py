@@ -6,7 +6,7 @@ import pandas as pd
 from aqqua_science import schema
 
 from .conversion import quantiles_of
-from .perturbation import Errors, draws, prepare
+from .perturbation import USUAL, draw
 
 _UG_PER_MG = 1000.0
 
@@ -20,7 +20,7 @@ def sample_draws(
     relations=None,
     parents=None,
     fallback=None,
-    errors=None,
+    errors=USUAL,
     counting=False,
     n_draws=1000,
     rng=0,
@@ -67,18 +67,20 @@ def sample_draws(
     schema.require_columns(objects, ["sample_id"], what="objects")
     sample_ids = _samples(objects, sample_ids)
     place = sample_ids.get_indexer(objects["sample_id"])
-    errors = Errors() if errors is None else errors
-    choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
-    bodies = prepare(objects, probabilities=probabilities, top=errors.top, **choices)
     chance, counts = np.random.default_rng(rng).spawn(2)
+    choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
+    _, blocks = draw(objects, probabilities, errors=errors, n_draws=n_draws, rng=chance, **choices)
     total = np.zeros((len(sample_ids), n_draws))
-    for rows, values in draws(bodies, errors=errors, n_draws=n_draws, rng=chance):
+    for rows, values in blocks:
         np.add.at(total, place[rows], values * counts.poisson(1.0, values.shape) if counting else values)
     return pd.DataFrame(total, index=sample_ids)
 
 
 def _samples(objects, sample_ids):
     """All samples, once each."""
+    if (missing := objects["sample_id"].isna()).any():
+        msg = f"every object must belong to a sample; {missing.sum()} of {len(objects)} have no sample_id. Drop them."
+        raise schema.SchemaError(msg)
     if sample_ids is None:
         return pd.Index(objects["sample_id"].unique(), name="sample_id")
     sample_ids = pd.Index(sample_ids, name="sample_id")

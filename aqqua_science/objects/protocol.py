@@ -12,15 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from aqqua_science.objects.calibration import expected_calibration_error
 from aqqua_science.objects.classification import TaxonClassifier
-from aqqua_science.objects.scores import (
-    confusion,
-    group_taxa,
-    is_plankton,
-    plain_number,
-    random_baseline,
-    resampled,
-    scores_of,
-)
+from aqqua_science.objects.living import is_plankton
+from aqqua_science.objects.scores import confusion, plain_number, random_baseline, resampled, scores_of
 
 SHOTS = (1, 5, 10, 50)
 N_REPEATS = 10
@@ -98,13 +91,15 @@ def held_out(data, *, rng):
     Returns
     -------
     probabilities : pandas.DataFrame, shape (object, taxon)
-        Calibrated; indexed by place in `data`.
+        Calibrated; indexed by place in `data`. Of no object, where each taxon lies in one sample.
     untested : list of str
         Classes that could not be held out.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes that cannot be tested; they are listed instead
         model = TaxonClassifier(random_state=rng).fit(data.features, data.taxon, groups=data.groups)
+    if model.held_out_ is None:
+        return pd.DataFrame(columns=model.classes_, dtype=float), list(model.classes_)
     return model.held_out_[model.classes_], list(model.untested_classes_)
 
 
@@ -124,7 +119,10 @@ def classification(data, probabilities, *, groups=None, rng=0):
     Returns
     -------
     dict
+        Empty parts where no object was held out.
     """
+    if probabilities.empty:
+        return {"scores": {}, "grouped": {}, "random": {}, "expected_calibration_error": None, "of_each_taxon": {}}
     tested = data.take(probabilities.index.to_numpy())
     answers = probabilities.columns.to_numpy()[probabilities.to_numpy().argmax(axis=1)]
     confidence = probabilities.to_numpy().max(axis=1)
@@ -151,17 +149,22 @@ def answer_scores(taxon, answers, samples, *, groups=None, rng=0):
     dict
         `scores`, `grouped` and `random`.
     """
+
+    def group_of(name):
+        return (groups or {}).get(name, coarse_name(name))
+
     classes = np.unique(taxon)
-    coarse = [(groups or {}).get(name, coarse_name(name)) for name in classes]
     living = is_plankton(classes)
-    taxa_of_group = pd.Series(living).groupby(np.asarray(coarse)).any()
+    # Answers are grouped before they are compared: a name that is no true taxon may be of the right group.
+    truth, told = (pd.Series(names).map(group_of).to_numpy(str) for names in (taxon, answers))
+    living_groups = pd.Series(living).groupby([group_of(name) for name in classes]).any()
 
     def plain(weights):
         return scores_of(confusion(taxon, answers, classes=classes, weights=weights), plankton=living)
 
     def grouped(weights):
-        matrix, names = group_taxa(confusion(taxon, answers, classes=classes, weights=weights), coarse)
-        return scores_of(matrix, plankton=taxa_of_group[names].to_numpy())
+        matrix = confusion(truth, told, classes=living_groups.index, weights=weights)
+        return scores_of(matrix, plankton=living_groups.to_numpy())
 
     return {
         "scores": resampled(plain, samples, **DRAWN, rng=rng),
@@ -195,8 +198,9 @@ def few_shot(data, *, rng=0):
     Returns
     -------
     dict of str to dict
-        Number of examples -> balanced accuracy over the repeats, and how many classes had that many examples, at least;
-        without those numbers of which fewer than two classes have enough.
+        Number of examples -> balanced accuracy, of which `low` and `high` are the spread of the ten `halvings`, and how
+        many classes had that many examples, at least; without those numbers of which fewer than two classes have
+        enough.
     """
     rng = np.random.default_rng(rng)
     codes = np.unique(data.taxon, return_inverse=True)[1]
@@ -207,6 +211,7 @@ def few_shot(data, *, rng=0):
         if min(classes) > 1:
             low, high = np.quantile(scores, ((1 - DRAWN["level"]) / 2, (1 + DRAWN["level"]) / 2))
             value = {"value": plain_number(np.mean(scores)), "low": plain_number(low), "high": plain_number(high)}
+            value["halvings"] = N_REPEATS
             found[str(shots)] = {"balanced_accuracy": value, "classes": min(classes)}
     return found
 
@@ -250,7 +255,7 @@ def halve(groups, rng):
 
 def size(data, *, rng=0):
     """
-    Read the equivalent diameter from the features by ridge regression, samples kept apart.
+    Read the equivalent diameter from the features by ridge regression, samples kept together.
 
     Parameters
     ----------
@@ -261,15 +266,16 @@ def size(data, *, rng=0):
     Returns
     -------
     dict or None
-        R2 of its logarithm, and the median relative error of the diameter.
+        R2 of its logarithm, and the median relative error of the diameter; None of one sample.
     """
     known = np.flatnonzero(np.isfinite(data.table["esd_um"].to_numpy(float)))
     groups = data.groups[known]
-    if len(np.unique(groups)) < 5:
+    n_folds = min(5, len(np.unique(groups)))
+    if n_folds < 2:
         return None
     target, values = np.log10(data.table["esd_um"].to_numpy(float)[known]), data.features[known]
     said = np.empty(len(known))
-    for train, test in GroupKFold(5, shuffle=True, random_state=rng).split(values, groups=groups):
+    for train, test in GroupKFold(n_folds, shuffle=True, random_state=rng).split(values, groups=groups):
         model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
         said[test] = model.fit(values[train], target[train]).predict(values[test])
 

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .. import schema
-from .counting import quantify
+from .counting import quantify, renormalise
 from .distortion import community_distortion
 
 
@@ -81,9 +81,7 @@ def _common(known, unseen):
     """Both parts without the taxa that the first one lacks; probabilities sum to one again."""
     taxa = [name for name in known if name not in {"taxon", "sample_id"} and (known["taxon"] == name).any()]
     unseen = unseen[unseen["taxon"].isin(taxa)]
-    # An object that was certain to be of a taxon left out could be any of the others.
-    shares = [(part[taxa] + 1e-12).div((part[taxa] + 1e-12).sum(axis=1), axis=0) for part in (known, unseen)]
-    return [s.join(part[["taxon", "sample_id"]]) for s, part in zip(shares, (known, unseen), strict=True)]
+    return [renormalise(part[taxa]).join(part[["taxon", "sample_id"]]) for part in (known, unseen)]
 
 
 def _communities(taxon, taxa, n_communities, size, concentration, rng):

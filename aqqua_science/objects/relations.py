@@ -8,6 +8,8 @@ import pandas as pd
 
 from aqqua_science import schema
 
+from .living import is_lifeless
+
 _FILE = Path(__file__).with_name("carbon_relations.csv")
 
 _UM = {"um3": 1.0, "mm3": 1e9, "um2": 1.0, "mm2": 1e6}
@@ -24,24 +26,6 @@ _CHOICES = {
 _NUMBERS = ("constant", "exponent", "carbon_share", "scatter_log10", "systematic_log10", "smallest_um", "largest_um")
 _TEXT = ("taxa", "spread", "reference", "doi", "verified", "note")
 _LARGEST_SHARE = 0.6
-
-LIFELESS = {
-    *(
-        "artefact",
-        "artifact",
-        "bead",
-        "bubble",
-        "bubbles",
-        "glue",
-        "noise",
-        "plastic",
-        "reflection",
-        "scratch",
-        "turbid",
-    ),
-    *("faecal pellet", "fecal pellet", "feces", "fiber", "fibre", "not-living"),
-}
-"""Names that no fallback may turn into carbon. A relation for one of them goes before."""
 
 
 def published():
@@ -238,7 +222,8 @@ def candidates(taxon, relations, *, parents=None, fallback=None):
     relations : pandas.DataFrame
     parents : dict of str to str, optional
     fallback : str, optional
-        Name of the relation for taxa without one; never used for what does not live.
+        Name of the relation for taxa without one, also for what is ``unknown``, ``unidentified`` or ``other``, which
+        may live; never used for what does not (`aqqua_science.objects.living.is_lifeless`).
 
     Returns
     -------
@@ -253,7 +238,7 @@ def candidates(taxon, relations, *, parents=None, fallback=None):
     for name in names:
         if rows := index.get(name.casefold()):
             return list(rows), "" if name == names[0] else f"by {name}"
-        if name.casefold().replace("_", " ") in LIFELESS:
+        if is_lifeless([name])[0]:
             return [], f"no relation for {name}, which does not live"
     if fallback is None:
         return [], "no relation for this taxon"

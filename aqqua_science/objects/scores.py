@@ -1,36 +1,7 @@
 """Scores of a classifier against the truth, each with an interval from resampled samples."""
 
-import re
-
 import numpy as np
 import pandas as pd
-
-NOT_PLANKTON = re.compile(
-    r"(?:^|[\W_])(?:detritus|arte?i?facts?|bubbles?|fib(?:re|er)s?|dead|noise|shadows?|background|badfocus|blobs?|junk|beads?"
-    r"|not.living|non.?living|unknown|unidentified|faecal|fecal|streaks?|smears?|turbid|ghosts?|missed)(?:[\W_]|$)|^other",
-    re.IGNORECASE,
-)
-"""Names of classes that are no plankton, as EcoTaxa, ZooScan, ISIIS and FlowCam projects write them."""
-
-
-def is_plankton(taxa):
-    """
-    Tell living plankton from detritus, artefacts and leftovers by the name.
-
-    Parameters
-    ----------
-    taxa : iterable of str
-
-    Returns
-    -------
-    numpy.ndarray of bool
-
-    Examples
-    --------
-    >>> is_plankton(["Calanidae<Calanoida", "detritus", "artefact", "Noctiluca"])
-    array([ True, False, False,  True])
-    """
-    return np.array([not NOT_PLANKTON.search(str(name)) for name in taxa], dtype=bool)
 
 
 def confusion(truth, predicted, *, classes, weights=None):
@@ -108,30 +79,11 @@ def random_baseline(truth, *, classes, plankton):
     return scores_of(np.column_stack([expected, np.zeros(len(counts))]), plankton=plankton)
 
 
-def group_taxa(matrix, groups):
-    """
-    Add up a confusion matrix over groups of taxa.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray, shape (class, class + 1)
-    groups : sequence of str, shape (class,)
-        Group of each class.
-
-    Returns
-    -------
-    matrix : numpy.ndarray, shape (group, group + 1)
-    names : list of str
-    """
-    names, code = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    summed = np.zeros((len(names), len(names) + 1))
-    np.add.at(summed, (code[:, None], np.append(code, len(names))[None]), matrix)
-    return summed, names.tolist()
-
-
 def resampled(score, groups, *, n_draws=200, level=0.9, rng=0):
     """
     Give numbers an interval by drawing whole samples anew.
+
+    Of few samples it is too narrow: drawn from 5 or 10, intervals of 90 % hold the truth in about 79 or 84 %.
 
     Parameters
     ----------
@@ -146,10 +98,11 @@ def resampled(score, groups, *, n_draws=200, level=0.9, rng=0):
     Returns
     -------
     dict of str to dict
-        Name -> `value` of all objects, `low` and `high`, None where there is no number.
+        Name -> `value` of all objects, `low` and `high`, None where there is no number, and how many `groups` they were
+        drawn from.
     """
     rng, code = np.random.default_rng(rng), pd.factorize(np.asarray(groups))[0]
-    n_groups = code.max() + 1 if len(code) else 0
+    n_groups = int(code.max()) + 1 if len(code) else 0
     values = score(np.ones(len(code)))
     draws = [score(rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups))[code]) for _ in range(n_draws)]
     tails = (1 - level) / 2, (1 + level) / 2
@@ -159,6 +112,7 @@ def resampled(score, groups, *, n_draws=200, level=0.9, rng=0):
         drawn = drawn[np.isfinite(drawn)]
         low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
         found[name] = {"value": plain_number(value), "low": plain_number(low), "high": plain_number(high)}
+        found[name]["groups"] = n_groups
     return found
 
 

@@ -8,12 +8,10 @@ import pandas as pd
 
 from aqqua_science import __version__
 from aqqua_science.objects import thresholding
-from aqqua_science.objects.masks import encode, grow, read_masks
+from aqqua_science.objects.masks import at_edge, encode, grow, read_masks, reason_of
 from aqqua_science.progress import progress_bar
 
 _COLUMNS = {"height": "int32", "width": "int32", "counts": object, "area_px": "int64", "at_edge": bool, "reason": "str"}
-_BLANK = "nothing stands out"
-_FULL = "fills the frame"
 
 
 def segment(store, rows=None, *, method="classical", to=None):
@@ -89,10 +87,7 @@ def _method(method):
 def _outline(mask):
     """A row of the table."""
     mask = np.asarray(mask, bool)
-    area = int(np.count_nonzero(mask))
-    edge = bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
-    reason = _BLANK if area == 0 else _FULL if area == mask.size else ""
-    return *mask.shape, encode(mask), area, edge, reason
+    return *mask.shape, encode(mask), int(np.count_nonzero(mask)), at_edge(mask), reason_of(mask)
 
 
 def _identity(store):

@@ -1,9 +1,7 @@
 """A small learnt head that tells object from water, pixel by pixel, after a few examples."""
 
 import hashlib
-import json
 import warnings
-import zipfile
 
 import numpy as np
 from scipy import ndimage
@@ -15,13 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from aqqua_science.files import replacing
-from aqqua_science.objects.thresholding import contrast, fill_holes, main_group, main_mask
+from aqqua_science.images.sizes import fill_holes
+from aqqua_science.objects.array_files import read_arrays, write_arrays
+from aqqua_science.objects.thresholding import contrast, main_group, main_mask
 
 _SCALES = (1.0, 2.0, 4.0, 8.0)
 _FAR = 6.0
 _MAYBE = 0.2
-_FORMAT = "aqqua_science.SegmentationHead 1"
+_KIND = "SegmentationHead"
 _WEIGHTS = ("mean", "scale", "inner", "inner_bias", "outer", "outer_bias")
 
 
@@ -175,9 +174,7 @@ class SegmentationHead(BaseEstimator):
         """
         check_is_fitted(self)
         parameters = {name: value for name, value in self.get_params().items() if name != "tokens"}
-        about = np.array(json.dumps({"format": _FORMAT, "parameters": parameters}))
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, about=about, **self.weights_)
+        write_arrays(path, self.weights_, kind=_KIND, about={"parameters": parameters})
 
     @classmethod
     def load(cls, path, *, tokens=None):
@@ -193,15 +190,13 @@ class SegmentationHead(BaseEstimator):
         Returns
         -------
         SegmentationHead
+
+        Raises
+        ------
+        ValueError
+            If the file is none, is damaged or is of a later version.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about, weights = json.loads(str(file["about"])), {name: file[name] for name in _WEIGHTS}
-            if about["format"] != _FORMAT:
-                raise KeyError(about["format"])
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"{path} cannot be read as a segmentation head: {error}. Write one with SegmentationHead.save."
-            raise ValueError(msg) from error
+        about, weights = read_arrays(path, kind=_KIND)
         head = cls(tokens=tokens, **about["parameters"])
         head.weights_ = weights
         return head

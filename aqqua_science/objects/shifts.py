@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from aqqua_science.objects import distortion
-from aqqua_science.objects.counting import quantify
+from aqqua_science.objects.counting import quantify, renormalise
 from aqqua_science.objects.novelty import NoveltyScorer
 from aqqua_science.objects.protocol import DRAWN, halve
 from aqqua_science.objects.scores import plain_number, resampled
@@ -31,7 +31,8 @@ def hidden_taxa(data, *, rng=0):
     -------
     dict or None
         Area under the ROC curve with its interval, and the distortion of shifted communities with the threshold that
-        keeps 95 % of known objects and with the one chosen by community; None with fewer than three taxa.
+        keeps 95 % of known objects of other samples and with the one chosen by community; None with fewer than three
+        taxa, or where too few objects or samples are left to learn from.
     """
     rng = np.random.default_rng(rng)
     taxa = rng.permutation(np.unique(data.taxon))
@@ -45,7 +46,11 @@ def hidden_taxa(data, *, rng=0):
     strange = np.isin(rest.taxon, hidden)
     if len(np.unique(data.taxon[train])) < 2 or strange.all():
         return None
-    scorer = NoveltyScorer("knn", random_state=0).fit(data.features[train], data.taxon[train])
+    try:
+        told = {"groups": data.groups[train]}
+        scorer = NoveltyScorer("knn", random_state=0).fit(data.features[train], data.taxon[train], **told)
+    except ValueError:  # no sample can be left out, or neighbours are too few
+        return None
     scores = scorer.score(rest.features)
 
     def area(weights):
@@ -58,10 +63,13 @@ def hidden_taxa(data, *, rng=0):
 
 
 def _distortions(scorer, data, train, rest, scores, rng):
-    """Mean distortion of communities with both thresholds, the second chosen on objects that do not judge it."""
+    """Mean distortion of communities with both thresholds, the second chosen on samples that do not judge it."""
     head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000, C=0.1))
     answers = head.fit(data.features[train], data.taxon[train]).predict(rest.features)
-    choosing = rng.random(len(rest.taxon)) < 0.5
+    # Known objects are of other samples than the learned ones, and each part needs some.
+    learned, choosing = np.isin(rest.groups, data.groups[train]), np.zeros(len(rest.taxon), bool)
+    for part in (learned, ~learned):
+        choosing[part] = halve(rest.groups[part], rng)
     parts = [_communities(rest.taxon, part, scorer.classes_, rng) for part in (choosing, ~choosing)]
     if None in parts:
         return {}
@@ -101,17 +109,19 @@ def shifted_counts(data, probabilities, *, rng=0):
     -------
     dict or None
         Mean Bray-Curtis distance of counts to the truth, of classify-and-count ("cc") and of the corrected counts
-        ("emq"), and the share of taxa whose 90 % interval holds the truth; None where half of the objects lack a taxon.
+        ("emq"), and the share of taxa whose 90 % interval holds the truth; None where the halves of the samples have
+        fewer than two taxa in common, or the first is of one sample.
     """
+    if probabilities.empty:
+        return None
     rng = np.random.default_rng(rng)
     tested = data.take(probabilities.index.to_numpy())
     half = halve(tested.groups, rng)
     common = np.intersect1d(tested.taxon[half], tested.taxon[~half])
-    if len(common) < 2:
-        return None
     usable = np.isin(tested.taxon, common)
-    said = probabilities[list(common)].reset_index(drop=True)
-    said = said.div(said.sum(axis=1).clip(lower=1e-12), axis=0)
+    if len(common) < 2 or len(np.unique(tested.groups[half & usable])) < 2:
+        return None
+    said = renormalise(probabilities[list(common)].reset_index(drop=True))
     known, others = np.flatnonzero(half & usable), np.flatnonzero(~half & usable)
     labelled = said.iloc[known].assign(taxon=tested.taxon[known], sample_id=tested.groups[known].astype(str))
     rows, samples = distortion.draw_communities(

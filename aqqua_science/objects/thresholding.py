@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from aqqua_science.images.sizes import otsu_threshold
+from aqqua_science.images.sizes import fill_holes, otsu_threshold
 
 _RIM = 2
 _NOISES = 4.0
@@ -104,22 +104,6 @@ def main_group(mask):
     reach = max(1.0, _NEAR * np.sqrt(largest)) / 2
     groups, _ = ndimage.label(ndimage.distance_transform_cdt(~mask) <= reach, _ALL_AROUND)
     return mask & (groups == np.bincount(groups[mask]).argmax())
-
-
-def fill_holes(mask):
-    """
-    Fill what a mask surrounds.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray of bool, shape (height, width)
-
-    Returns
-    -------
-    numpy.ndarray of bool, shape (height, width)
-    """
-    # Around a border of background, the first piece of what is not the mask is all that is no hole.
-    return ndimage.label(np.pad(~mask, 1, constant_values=True))[0][1:-1, 1:-1] != 1
 
 
 def _box(mask):

@@ -82,7 +82,7 @@ class TraitModel(BaseEstimator):
     True
     """
 
-    def __init__(self, kind="regression", *, estimator=None, n_folds=10, random_state=None):
+    def __init__(self, kind="regression", *, estimator=None, n_folds=10, random_state=0):
         self.kind = kind
         self.estimator = estimator
         self.n_folds = n_folds
@@ -130,7 +130,7 @@ class TraitModel(BaseEstimator):
         )
         self.fold_models_, self.residuals_ = [], []
         n = _n_parts(self.n_folds, len(X), groups)
-        folds = KFold(n, shuffle=True, random_state=self.random_state) if groups is None else GroupKFold(n)
+        folds = (KFold if groups is None else GroupKFold)(n, shuffle=True, random_state=self.random_state)
         for known, unseen in folds.split(X, y, groups):
             self.fold_models_.append(clone(base).fit(X[known], y[known]))
             self.residuals_.append(np.abs(y[unseen] - self.fold_models_[-1].predict(X[unseen])))

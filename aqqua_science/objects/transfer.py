@@ -7,8 +7,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from aqqua_science.objects.living import is_plankton
 from aqqua_science.objects.protocol import DRAWN, coarse_name
-from aqqua_science.objects.scores import confusion, is_plankton, plain_number, resampled, scores_of
+from aqqua_science.objects.scores import confusion, plain_number, resampled, scores_of
 
 BLOCK_DEGREES = 15
 MOST_REGIONS = 10
@@ -28,7 +29,8 @@ def leakage(data, *, rng=0):
     Returns
     -------
     dict or None
-        Balanced accuracy of a linear probe on equally many objects of each instrument, and that of guessing.
+        Balanced accuracy of a linear probe on equally many objects of each instrument, and that of guessing; None of
+        one instrument, or where samples are too few to leave some out.
     """
     instruments = data.table["instrument"].to_numpy(str)
     names = np.unique(instruments)
@@ -40,7 +42,10 @@ def leakage(data, *, rng=0):
     rows = np.sort(order.groupby(instruments[order]).head(most))
     held = np.zeros(len(rows))
     chosen = data.take(rows)
-    folds = GroupKFold(min(5, len(np.unique(chosen.groups))), shuffle=True, random_state=0)
+    n_folds = min(5, len(np.unique(chosen.groups)))
+    if n_folds < 2:
+        return None
+    folds = GroupKFold(n_folds, shuffle=True, random_state=0)
     for train, test in folds.split(rows, groups=chosen.groups):
         if len(np.unique(instruments[rows[train]])) < 2:
             return None

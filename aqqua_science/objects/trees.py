@@ -1,12 +1,14 @@
 """Decision trees as plain arrays: what a file keeps of forests and boosted trees, and how it answers."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
+from aqqua_science.objects.array_files import ArrayFields
+
 
 @dataclass(frozen=True, kw_only=True)
-class FlatTrees:
+class FlatTrees(ArrayFields):
     """
     Trees, one behind the other.
 
@@ -121,28 +123,3 @@ class FlatTrees:
             left = X[going, self.feature[here]] <= self.threshold[here]
             node[going] = np.where(left, self.left[here], self.right[here])
         return node
-
-    def arrays(self):
-        """
-        What a file has to keep.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-        """
-        return {f"tree_{field.name}": getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays):
-        """
-        Build from what a file kept.
-
-        Parameters
-        ----------
-        arrays : mapping of str to numpy.ndarray
-
-        Returns
-        -------
-        FlatTrees
-        """
-        return cls(**{field.name: arrays[f"tree_{field.name}"] for field in fields(cls)})

@@ -103,14 +103,19 @@ def test_a_misspelt_name_is_told():
         open_encoder("measurd")
 
 
+def test_a_folder_or_file_of_something_else_is_no_encoder(tmp_path):
+    (tmp_path / "pictures.zip").write_bytes(b"PK")
+    for path in (tmp_path, tmp_path / "pictures.zip"):
+        with pytest.raises(ValueError, match=r"is no encoder.*an ONNX file or the folder of a run"):
+            open_encoder(path)
+
+
 def test_what_is_no_encoder_is_refused(tmp_path):
     with pytest.raises(TypeError, match="dict is no encoder: it lacks name, fingerprint, feature_names, __call__"):
         open_encoder({})
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(StoreError, match="no ONNX file, or damaged"):
         open_encoder(tmp_path / "broken.onnx")
-    with pytest.raises(StoreError, match="holds no encoder"):
-        open_encoder(tmp_path)
 
 
 def test_a_file_that_does_not_tell_how_it_wants_images_is_refused(onnx_file, tmp_path):

@@ -1,5 +1,6 @@
 """The benchmark: planted answers are found, the same bytes come twice, entries are scored and compared."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 
 from aqqua_science.images import ingest
 from aqqua_science.images.shards import StoreError
-from aqqua_science.objects import leaderboard, protocol, shifts, transfer
-from aqqua_science.objects.benchmarking import benchmark, read_answers, score_entry
+from aqqua_science.objects import benchmarking, leaderboard, protocol, shifts, transfer
+from aqqua_science.objects.benchmarking import benchmark, judge, read_answers, score_entry
 from aqqua_science.schema import SchemaError
 from aqqua_science.synthetic import images
 
@@ -49,6 +50,40 @@ def test_answers_of_planted_classes_are_right_and_calibrated():
     assert found["expected_calibration_error"] < 0.06
     assert found["random"]["balanced_accuracy"] == pytest.approx(1 / 6, abs=1e-6)
     assert sum(t["objects"] for t in found["of_each_taxon"].values()) == 600
+
+
+def test_an_answer_outside_the_true_taxa_may_be_of_the_right_group():
+    taxon = np.array(["Calanus<Copepoda", "Oithona<Copepoda", "Salpa<Thaliacea", "detritus"] * 5)
+    answers = np.array(["Acartia<Copepoda", "Oithona<Copepoda", "nothing", "detritus"] * 5)
+    found = protocol.answer_scores(taxon, answers, np.arange(20))
+    assert found["scores"]["accuracy"]["value"] == 0.5
+    assert found["grouped"]["accuracy"]["value"] == 0.75
+    assert found["grouped"]["plankton_recall"]["value"] == 0.5
+    of = {"Acartia<Copepoda": "a", "Calanus<Copepoda": "a", "Oithona<Copepoda": "b", "nothing": "c"}
+    mapped = protocol.answer_scores(taxon, answers, np.arange(20), groups=of | {"Salpa<Thaliacea": "c"})
+    assert mapped["grouped"]["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 4])
+@pytest.mark.parametrize("mixed", [True, False])
+def test_few_samples_are_judged_as_far_as_they_can_be(n_groups, mixed):
+    data = planted(8, n=300)
+    code = np.array([int(name[-1]) for name in data.taxon])
+    samples = np.random.default_rng(0).integers(n_groups, size=300) if mixed else code % n_groups
+    data = data._replace(groups=samples)
+    found = judge(data)
+    assert found["groups"] == n_groups
+    assert found["size"]["log_esd_r2"]["groups"] == n_groups
+    assert transfer.leakage(data)["balanced_accuracy"] < 0.7
+    if mixed:
+        assert found["classification"]["scores"]["accuracy"]["value"] > 0.9
+        assert found["classification"]["scores"]["accuracy"]["groups"] == n_groups
+    else:
+        assert len(found["untested_taxa"]) == 6
+        assert found["classification"]["scores"] == {}
+        assert found["counting"] is found["hidden_taxa"] is None
+    page = leaderboard.table_of([{"version": 2, "name": "few", "stores": {"a": found}}])
+    assert page["balanced accuracy"].notna().all() == mixed
 
 
 def test_more_examples_score_higher():
@@ -122,6 +157,52 @@ def test_measured_features_of_drawn_plankton_beat_guessing(judged):
     assert judged[1]["together"]["instrument"]["instruments"] == ["IFCB", "UVP6"]
 
 
+def changed(folder, **columns):
+    """Drawn plankton of which a function of number and value gives some metadata anew."""
+    records = []
+    for number, picture in enumerate(images(60, rng=0, instruments=["UVP6", "IFCB"])):
+        told = {name: give(number, picture.metadata[name]) for name, give in columns.items()}
+        records.append(dataclasses.replace(picture, metadata=picture.metadata | told))
+    return ingest(records, folder / "changed.aqqua")
+
+
+def test_only_what_people_named_is_judged(tmp_path):
+    status = ("predicted", "dubious", "validated")
+    store = changed(tmp_path, taxon_status=lambda number, _: status[number % 3])
+    answers = store.table[["object_id", "taxon"]].query("@store.table.taxon_status == 'validated'")
+    found = score_entry(store, answers, out=tmp_path, name="truth")["stores"]["changed"]
+    assert (found["objects"], found["unanswered"]) == (20, 0)
+    unsure = changed(tmp_path / "unsure", taxon_status=lambda *_: "predicted")
+    with pytest.raises(SchemaError, match="0 taxa in 'taxon' that people named"):
+        score_entry(unsure, answers, out=tmp_path, name="truth")
+
+
+def test_objects_of_one_sample_are_kept_together_where_some_have_none(tmp_path):
+    store = changed(tmp_path, sample_id=lambda number, name: None if number < 3 else f"cast {number % 3}")
+    found = benchmark(store, encoder="measured", out=tmp_path)["stores"]["changed"]
+    assert (found["kept_together"], found["groups"], found["alone"]) == ("sample_id", 6, 3)
+    assert found["classification"]["scores"]["accuracy"]["groups"] <= 6
+    page = (tmp_path / "benchmark.html").read_text(encoding="utf-8")
+    assert "3 objects without a sample stand alone" in page
+    assert "(6)</small>" in page
+
+
+def test_sizes_to_be_read_are_those_of_the_drawn_bodies(store):
+    pictures = images(60, rng=0, instruments=["UVP6", "IFCB"])
+    truth = {picture.metadata["object_id"]: picture.truth["esd_um"] for picture in pictures}
+    table = benchmarking._table(store, "taxon", 0)
+    found = benchmarking._labelled(store, table, np.zeros((len(table), 1)), label="taxon").table
+    error = found["esd_um"].to_numpy() / found["object_id"].map(truth).to_numpy() - 1
+    assert np.median(np.abs(error)) < 0.05
+
+
+def test_encoding_times_outlive_a_run_that_breaks_off(store, tmp_path):
+    unlabelled = changed(tmp_path, taxon=lambda *_: "one")
+    with pytest.raises(SchemaError, match="1 taxa"):
+        benchmark([store, unlabelled], encoder="measured", out=tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "timing.json").read_text())["drawn"]["images"] == 60
+
+
 def test_the_page_needs_nothing_from_outside(judged):
     page = (judged[0] / "benchmark.html").read_text(encoding="utf-8")
     assert "http" not in page
@@ -170,5 +251,5 @@ def test_bad_input_is_told_with_its_remedy(store, judged, tmp_path):
     with pytest.raises(SchemaError, match="cannot be read"):
         read_answers(tmp_path / "no.csv")
     old = judged[1] | {"version": 0}
-    with pytest.raises(SchemaError, match=r"versions \[0, 1\]"):
+    with pytest.raises(SchemaError, match=r"versions \[0, 2\]"):
         leaderboard.table_of([judged[1], old])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 
 from aqqua_science.objects.calibration import (
     IsotonicScaling,
@@ -10,7 +11,6 @@ from aqqua_science.objects.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
     reliability_table,
-    softmax,
 )
 
 
@@ -18,7 +18,7 @@ def drawn(n, k, *, temperature, rng):
     """Logits, and classes drawn from their softmax at a temperature."""
     rng = np.random.default_rng(rng)
     logits = rng.normal(scale=3, size=(n, k))
-    chance = softmax(logits / temperature).cumsum(axis=1)
+    chance = softmax(logits / temperature, axis=1).cumsum(axis=1)
     return logits, (rng.random((n, 1)) > chance).sum(axis=1).clip(max=k - 1)
 
 
@@ -85,7 +85,7 @@ def test_it_is_where_a_slow_search_finds_the_least_surprise():
 
 def test_it_mends_the_error_and_keeps_the_answers():
     logits, truth = drawn(40_000, 5, temperature=3.0, rng=4)
-    before, after = softmax(logits), TemperatureScaling.fit(logits[::2], truth[::2]).apply(logits)
+    before, after = softmax(logits, axis=1), TemperatureScaling.fit(logits[::2], truth[::2]).apply(logits)
     assert_array_equal(before.argmax(axis=1), after.argmax(axis=1))
     errors = [expected_calibration_error(p.max(axis=1), p.argmax(axis=1) == truth) for p in (before, after)]
     assert errors[0] > 0.2
@@ -102,7 +102,6 @@ def test_a_few_right_answers_are_not_certainty():
 def test_constants_per_row_do_not_matter():
     logits, truth = drawn(500, 3, temperature=2.0, rng=5)
     shifted = logits + np.arange(500)[:, None] * 3.0
-    assert_allclose(softmax(shifted), softmax(logits), atol=1e-12)
     assert_allclose(negative_log_likelihood(shifted, truth), negative_log_likelihood(logits, truth))
     fitted = [TemperatureScaling.fit(x, truth).temperature for x in (logits, shifted)]
     assert_allclose(*fitted, rtol=1e-4)
@@ -123,16 +122,17 @@ def test_isotonic_finds_a_rising_distortion():
 
 
 def test_isotonic_keeps_rows_that_no_class_claims():
-    nothing = (np.array([0.0, 1.0]), np.array([0.0, 0.0]))
+    nothing = IsotonicScaling(said=np.array([0.0, 1.0, 0.0, 1.0]), true=np.zeros(4), sizes=np.array([2, 2]))
     raw = np.array([[0.7, 0.3]])
-    assert_allclose(IsotonicScaling((nothing, nothing)).apply(np.log(raw)), raw)
+    assert_allclose(nothing.apply(np.log(raw)), raw)
 
 
 def test_isotonic_leaves_a_class_alone_that_was_not_tested():
     logits, truth = drawn(2_000, 3, temperature=1.0, rng=8)
     tested = truth != 2
     mended = IsotonicScaling.fit(logits[tested], truth[tested]).apply(logits)
-    assert mended.argmax(axis=1)[softmax(logits)[:, 2] > 0.95].tolist() == [2] * (softmax(logits)[:, 2] > 0.95).sum()
+    sure = softmax(logits, axis=1)[:, 2] > 0.95
+    assert mended.argmax(axis=1)[sure].tolist() == [2] * sure.sum()
 
 
 @pytest.mark.parametrize("scaling", [TemperatureScaling, IsotonicScaling])

@@ -9,10 +9,11 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
-from aqqua_science.images import ingest
+from aqqua_science.images import ingest, open_store
 from aqqua_science.objects import catalogue
 from aqqua_science.objects.catalogue import classify_store
 from aqqua_science.objects.classification import TaxonClassifier
+from aqqua_science.objects.labels import said_by_people
 from aqqua_science.schema import SchemaError
 from aqqua_science.synthetic import images
 
@@ -83,6 +84,35 @@ def test_only_what_people_said_is_learned_from(store, features, tmp_path):
     assert_array_equal(table["taxon"][readable], by_hand.predict(features.values[readable]))
     assert_allclose(table["probability"][readable], by_hand.predict_proba(features.values[readable]).max(axis=1))
     assert by_hand.scores_ == found["scores"]
+
+
+def test_labels_may_be_numbers(store, features, tmp_path):
+    """Whole ones beside empty rows, which pandas reads as floats."""
+    numbered = open_store(store.path)
+    code, _ = pd.factorize(numbered.table["taxon"])
+    numbered.table["cluster"] = np.where(code < 0, np.nan, code + 7)
+    found = classify_store(numbered, features, label="cluster", to=tmp_path / "o.parquet", classifier=QUICK)
+    written = pd.read_parquet(tmp_path / "o.parquet")
+    assert set(written["taxon"].dropna()) <= {str(n) for n in range(7, 20)}
+    assert written["label"].notna().sum() == found["labelled"] > 0
+
+
+@pytest.mark.parametrize("dtype", [object, "string", "category"])
+def test_what_people_said(dtype):
+    table = pd.DataFrame(
+        {
+            "taxon": ["Calanus", None, "", "Calanus", "Calanus", "Calanus"],
+            "taxon_status": ["validated", "validated", None, "predicted", "dubious", None],
+        },
+        index=[5, 4, 3, 2, 1, 0],
+        dtype=dtype,
+    )
+    assert said_by_people(table, "taxon").to_dict() == {5: True, 4: False, 3: False, 2: False, 1: False, 0: True}
+    assert said_by_people(table[["taxon"]], "taxon").tolist() == [True, False, False, True, True, True]
+    assert (
+        said_by_people(table.assign(kind=[0, 1, np.nan, 3, 4, 5]), "kind").tolist() == [True, True, False] + [True] * 3
+    )
+    assert said_by_people(table[:0], "taxon").tolist() == []
 
 
 def test_an_image_that_could_not_be_read_has_no_answer(store, features, tmp_path):

@@ -1,6 +1,5 @@
 """TaxonClassifier against scikit-learn's contract, known posteriors, leaks between samples, and real objects."""
 
-import json
 import pickle
 
 import numpy as np
@@ -12,6 +11,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from aqqua_science.objects import array_files
+from aqqua_science.objects.array_files import write_arrays
 from aqqua_science.objects.calibration import expected_calibration_error
 from aqqua_science.objects.classification import TaxonClassifier
 from aqqua_science.objects.crossfitting import deal_folds
@@ -107,6 +108,20 @@ def test_neighbours_vote_by_the_inverse_of_their_distance():
     vote = 1 / (1 - unit @ (asked / np.linalg.norm(asked)))
     share = np.array([vote[0], vote[1], 0]) / (vote[0] + vote[1])
     assert_allclose(model.predict_proba(question)[0], (2 * share + 1 / 3) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.1, 30.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_feature_that_never_changed_says_nothing(head, dtype, value):
+    """The spread of a constant is rounding that grows with the number of rows; new rows differ by more."""
+    X, y = clouds(501, rng=2, apart=6.0)
+    X = np.column_stack([X, np.full(501, value)]).astype(dtype)
+    model = TaxonClassifier(head, calibration=None, settings=SMALL[head]).fit(X, y)
+    moved = X * np.array([1, 1, 1, 1 + 1e-6], dtype=dtype)
+    assert (moved[:, 3] != X[:, 3]).all()
+    assert_allclose(model.predict_proba(moved), model.predict_proba(X), atol=1e-3)
+    assert np.mean(model.predict(moved) == y) > 0.99
 
 
 # What is held out
@@ -343,18 +358,45 @@ def test_files_that_are_no_classifier(tmp_path):
     with pytest.raises(FileNotFoundError):
         TaxonClassifier.load(tmp_path / "none.npz")
     path = tmp_path / "model.npz"
-    path.write_bytes(pickle.dumps(model))
-    with pytest.raises(ValueError, match="cannot be read as a classifier"):
+    for content in (pickle.dumps(model), b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="cannot be read as a TaxonClassifier"):
+            TaxonClassifier.load(path)
+    np.savez(path, about=np.zeros(3))
+    with pytest.raises(ValueError, match="cannot be read as a TaxonClassifier"):
         TaxonClassifier.load(path)
-    np.savez(path, about=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="cannot be read as a classifier"):
+    write_arrays(path, {}, kind="SegmentationHead", about={})
+    with pytest.raises(ValueError, match=r"no TaxonClassifier but 'aqqua_science.SegmentationHead'"):
         TaxonClassifier.load(path)
-    model.save(path)
-    arrays = dict(np.load(path))
-    about = json.loads(arrays.pop("about").tobytes()) | {"format_version": 99}
-    np.savez(path, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
+    write_arrays(path, {"x": np.array([{}], dtype=object)}, kind="TaxonClassifier", about={})
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        TaxonClassifier.load(path)
+
+
+def test_files_of_later_versions_are_told(tmp_path, monkeypatch):
+    X, y = clouds(30, rng=16)
+    with monkeypatch.context() as later:
+        later.setattr(array_files, "FORMAT_VERSION", 99)
+        small("logistic").fit(X, y).save(tmp_path / "model.npz")
     with pytest.raises(ValueError, match=r"format version 99.*Update"):
-        TaxonClassifier.load(path)
+        TaxonClassifier.load(tmp_path / "model.npz")
+
+
+def test_no_damage_goes_unseen(tmp_path):
+    """Every flip of a bit and every cut, also where the zip file would not mind: names, times, the checksum itself."""
+    X, y = clouds(30, rng=16)
+    path, rng = tmp_path / "model.npz", np.random.default_rng(0)
+    small("logistic").fit(X, y).save(path)
+    whole = path.read_bytes()
+    damaged = [whole[:n] for n in rng.integers(0, len(whole), 30)] + [whole + b"x"]
+    for place in [*rng.integers(0, len(whole), 300), *range(len(whole) - 60, len(whole))]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="its checksum is wrong"):
+            TaxonClassifier.load(path)
 
 
 @pytest.mark.parametrize("head", ["logistic", "forest"])

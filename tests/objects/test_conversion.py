@@ -54,6 +54,7 @@ def test_a_chain_is_converted_cell_by_cell():
         (table(["Copepoda"], esd_um=[np.nan]), "size is missing"),
         (table(["Copepoda"], esd_um=[0.0]), "size is missing or zero"),
         (table(["detritus"], biovolume_um3=[1e6]), "needs the sphere"),
+        (table(["detritus"], biovolume_um3=[1e6], esd_um=[np.nan]), "needs the sphere"),
     ],
 )
 def test_what_cannot_be_converted_is_nan_with_a_reason(objects, note):
@@ -97,6 +98,12 @@ def test_extrapolation_is_flagged():
     objects = table("Dinophyceae", biovolume_um3=[179.0, 181.0, 2.7e5, 2.9e5])
     assert carbon_interval(objects, n_draws=10)["range"].tolist() == ["below", "within", "within", "above"]
     assert carbon_interval(table(["Acantharea"], esd_um=[50.0]), n_draws=10)["range"].tolist() == ["unknown"]
+
+
+def test_only_what_may_live_falls_back():
+    objects = table(["Unheard", "unknown", "other<living", "dead<Copepoda", "shadow", "beads"], esd_um=900.0)
+    found = carbon(objects, fallback="lehette_2009_mesozooplankton")
+    assert found.notna().tolist() == [True, True, True, False, False, False]
 
 
 def test_choice_of_relation():
@@ -177,6 +184,53 @@ def test_virtual_copepods_by_other_papers(pictures):
 )
 def test_a_measured_volume_goes_before_an_area_and_a_sphere_behind(sizes, name):
     assert carbon_interval(table(["Copepoda"], **sizes), n_draws=5)["relation"].tolist() == [name]
+
+
+def test_a_size_that_one_object_lacks_follows_from_its_others():
+    objects = table(["Chaetoceros"] * 2, esd_um=[20.0, 20.0], biovolume_um3=[4000.0, np.nan])
+    assert_allclose(carbon(objects), [carbon(objects.iloc[:1])[0], carbon(table(["Chaetoceros"], esd_um=[20.0]))[0]])
+    objects = table("Copepoda", esd_um=[900.0, 900.0, np.nan], area_um2=[6e5, np.nan, np.pi / 4 * 900**2])
+    found = carbon_interval(objects, n_draws=5)
+    assert found["relation"].tolist() == ["lehette_2009_copepods"] * 3
+    assert_allclose(found["carbon_ug"][1:], carbon(table(["Copepoda"], esd_um=[900.0]))[0])
+    objects = table("Copepoda", esd_um=[900.0, 900.0], biovolume_um3=[2e8, np.nan])
+    names = carbon_interval(objects, n_draws=5)["relation"]
+    assert names.tolist() == ["kiorboe_2013_copepods", "lehette_2009_copepods"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_object_alone_is_converted_as_among_others(seed):
+    """With any of its sizes missing, with its empty columns and without them."""
+    rng, n = np.random.default_rng(seed), 40
+    esd = rng.uniform(15, 40, n)
+    taxon = rng.choice(["Chaetoceros", "Copepoda", "Chaetognatha", "detritus", "Unheard", "bubble"], n)
+    esd[np.isin(taxon, ["Copepoda", "Chaetognatha", "detritus", "Unheard"])] *= 50
+    sizes = {"esd_um": esd, "area_um2": esd**2, "biovolume_um3": 0.3 * esd**3}
+    sizes = {name: np.where(rng.random(n) < 0.5, values, np.nan) for name, values in sizes.items()}
+    objects = table(taxon, n_cells=rng.choice([1.0, 4.0, np.nan], n), **sizes)
+    told = ["carbon_ug", "relation", "range", "note"]
+
+    def convert(some):
+        return carbon_interval(some, fallback="lehette_2009_mesozooplankton", n_draws=2)[told]
+
+    together = convert(objects)
+    assert together["note"].nunique() > 4
+    for i in range(n):
+        alone = objects.iloc[[i]]
+        empty = alone[["area_um2", "biovolume_um3"]].columns[alone[["area_um2", "biovolume_um3"]].isna().iloc[0]]
+        for some in (alone, alone.drop(columns=empty).assign(esd_um=alone["esd_um"])):
+            pd.testing.assert_frame_equal(convert(some), together.iloc[[i]], rtol=1e-12)
+
+
+def test_a_size_for_which_the_relation_is_not_meant_is_told():
+    objects = table("diatom", biovolume_um3=[1000.0, 1e4, np.nan])
+    found = carbon_interval(objects, relation="mendendeuer_2000_large_diatoms", n_draws=5)
+    assert found["carbon_ug"].isna().tolist() == [True, False, True]
+    assert found["note"].tolist() == [
+        "size is not within from_size and to_size of mendendeuer_2000_large_diatoms",
+        "taken as one cell",
+        "size is missing or zero",
+    ]
 
 
 def test_the_interval_of_one_object_is_that_of_its_errors():

@@ -381,6 +381,52 @@ def test_identifiers_come_from_the_features(features, tmp_path):
         Groups.from_features(array, log=tmp_path / "log")
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A log of many objects with features of length one, as many encoders give them."""
+    x = np.random.default_rng(0).normal(size=(10_000, 16))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    log = tmp_path_factory.mktemp("many") / "log"
+    Groups.from_features(x, log=log, n_clustered=0)
+    return log, x
+
+
+def opens(log, features):
+    try:
+        Groups.open(log, features)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_another_order_is_noticed(many, seed):
+    log, x = many
+    rng = np.random.default_rng(seed)
+    swapped, (one, other) = x.copy(), rng.choice(len(x), 2, replace=False)
+    swapped[[one, other]] = x[[other, one]]
+    assert not opens(log, x[rng.permutation(len(x))])
+    assert not opens(log, swapped)
+
+
+def test_the_last_bits_of_features_do_not_matter(many):
+    log, x = many
+    assert opens(log, x)
+    assert opens(log, x.astype(np.float32))
+    assert opens(log, x + 1e-6 * np.random.default_rng(0).normal(size=x.shape))
+
+
+def test_features_of_other_objects_are_refused(features, tmp_path):
+    names = np.array([f"o{k}" for k in range(len(features))])
+    array = xr.DataArray(features, dims=("object", "feature")).assign_coords(object_id=("object", names))
+    Groups.from_features(array, log=tmp_path / "log")
+    assert opens(tmp_path / "log", features)
+    assert not opens(tmp_path / "log", array.assign_coords(object_id=("object", names[::-1])))
+    # Who names the objects in other words than the features do is not held to the latter.
+    Groups.from_features(array, log=tmp_path / "own", objects=range(len(features)))
+    assert opens(tmp_path / "own", array)
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -106,6 +106,45 @@ def test_pieces_of_other_work_are_not_mixed_in(tmp_path):
         grow(tmp_path / "a.parquet", np.arange(5), numbers, job={"method": "other"})
 
 
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("gone", [[], ["job.json", "0000000000.parquet"]])
+def test_killed_between_the_whole_and_the_removal_of_its_pieces(tmp_path, monkeypatch, gone):
+    """Before any of them is gone, or in the midst of it: nothing stays, and nothing of it gets into other work."""
+    path, rows, job = tmp_path / "a.parquet", np.arange(9), {"method": "m"}
+
+    def dies(folder, ignore_errors=False):
+        for name in gone if folder.exists() else []:
+            (folder / name).unlink()
+        if not ignore_errors:
+            raise KeyboardInterrupt
+
+    for other in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(masks.shutil, "rmtree", dies)
+            with pytest.raises(KeyboardInterrupt):
+                grow(path, rows, numbers, job=job)
+        if other and gone:
+            path.unlink()
+            rows, job = np.arange(2, 5), {"method": "other"}
+        grow(path, rows, numbers, job=job)
+        assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
+        assert read_masks(path).index.tolist() == rows.tolist()
+        path.unlink()
+
+
 def test_no_rows_make_an_empty_table(tmp_path):
     grow(tmp_path / "a.parquet", np.arange(0), numbers, job={"method": "m"})
     assert len(read_masks(tmp_path / "a.parquet")) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_borders_and_masks_that_tell_nothing():
+    mask = np.zeros((4, 5), bool)
+    assert masks.reason_of(mask) == "nothing stands out"
+    mask[1:3, 1:4] = True
+    assert (masks.at_edge(mask), masks.reason_of(mask)) == (False, "")
+    for border in (np.s_[0, 2], np.s_[3, 2], np.s_[2, 0], np.s_[2, 4]):
+        touching = mask.copy()
+        touching[border] = True
+        assert masks.at_edge(touching)
+    assert masks.reason_of(np.ones((4, 5), bool)) == "fills the frame"

@@ -8,6 +8,7 @@ from aqqua_science.images import ingest, open_store
 from aqqua_science.objects import masks
 from aqqua_science.objects.measurement import measure, traits_of
 from aqqua_science.objects.segmentation import segment
+from aqqua_science.schema import SchemaError
 from aqqua_science.sources.record import Record
 from aqqua_science.synthetic import images
 
@@ -150,6 +151,20 @@ def test_what_cannot_be_measured_says_why(tmp_path):
     assert found["elongation"][4] == pytest.approx(40 / 15, rel=0.05)
     with pytest.raises(ValueError, match=r"share of the pixel size, such as 0\.02; got 2"):
         measure(store, pixel_size_error=2)
+
+
+def test_masks_of_another_store_are_refused(tmp_path):
+    """Of the same shapes, so that only the names of the objects tell."""
+    picture = np.where(ellipse(40, 15, 30), 60, 200).astype(np.uint8)
+    ours = ingest([record(k, picture) for k in range(3)], tmp_path / "ours", contributors=["A"])
+    theirs = ingest([record(k, picture) for k in (0, 5, 6)], tmp_path / "theirs", contributors=["A"])
+    table = segment(theirs)
+    with pytest.raises(SchemaError, match=r"2 of 3 masks .* row 1 is of 'object_5', but the store has 'object_1'"):
+        measure(ours, table)
+    assert measure(ours, table, rows=[0])["reason"].tolist() == [""]
+    unnamed = table.assign(object_id=None)
+    pd.testing.assert_frame_equal(measure(ours, unnamed), measure(ours))
+    pd.testing.assert_frame_equal(measure(ours, table.drop(columns="object_id")), measure(ours))
 
 
 def test_masks_that_were_found_before_give_the_same(store, traits):

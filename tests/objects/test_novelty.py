@@ -134,6 +134,38 @@ def test_the_first_threshold_keeps_known_objects_not_seen(known, method, recall)
     assert_array_equal(scorer.predict(x), scorer.score(x) > scorer.threshold_)
 
 
+def sampled(seed, *, effect=3.0, n_samples=20, n=20):
+    """Objects of four taxa in samples, each of which shifts all that is in it."""
+    rng = np.random.default_rng(seed)
+    centres = 3 * np.random.default_rng(99).normal(size=(4, 8))
+    sample, taxon = np.repeat(np.arange(n_samples), n), rng.integers(0, 4, n_samples * n)
+    x = centres[taxon] + effect * rng.normal(size=(n_samples, 8))[sample] + rng.normal(size=(n_samples * n, 8))
+    return x, np.array([f"t{k}" for k in taxon]), sample
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_folds_of_samples_keep_known_objects_of_new_samples(method):
+    kept = {"groups": [], "objects": []}
+    for seed in range(4):
+        x, taxon, sample = sampled(seed)
+        new = sampled(seed + 100)[0]
+        kept["groups"].append(1 - NoveltyScorer(method).fit(x, taxon, groups=sample).predict(new).mean())
+        kept["objects"].append(1 - NoveltyScorer(method).fit(x, taxon).predict(new).mean())
+    assert np.mean(kept["groups"]) > 0.92
+    assert method == "energy" or np.mean(kept["objects"]) < 0.9
+
+
+def test_a_taxon_of_one_sample_sets_no_threshold():
+    x, taxon, sample = sampled(0)
+    taxon = np.where(sample == 3, "only here", taxon)
+    scores = NoveltyScorer().fit(x, taxon, groups=sample).known_scores_
+    assert_array_equal(np.isnan(scores), sample == 3)
+    with pytest.raises(ValueError, match="no object can be held out"):
+        NoveltyScorer().fit(x, [f"taxon of {s}" for s in sample], groups=sample)
+    with pytest.raises(ValueError, match="one group"):
+        NoveltyScorer().fit(x, taxon, groups=np.zeros(len(x)))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_units_and_constant_features_do_not_matter(known, strangers, method):
     x, taxon = known

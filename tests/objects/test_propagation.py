@@ -198,6 +198,13 @@ def test_bad_tables(objects, samples, message):
         sample_carbon(objects, pd.DataFrame(samples), n_draws=5)
 
 
+@pytest.mark.parametrize("sample_ids", [None, ["a"], ["a", np.nan]])
+def test_an_object_without_a_sample_is_refused(sample_ids):
+    objects = many(3).assign(sample_id=["a", np.nan, None])
+    with pytest.raises(SchemaError, match="2 of 3 have no sample_id"):
+        sample_draws(objects, sample_ids=sample_ids, n_draws=5)
+
+
 def test_a_volume_that_is_not_known_gives_nan():
     samples = pd.DataFrame({"sample_id": ["a"], "volume_m3": [np.nan]})
     assert sample_carbon(many(1), samples, n_draws=5)[["carbon_mg_m3", "carbon_mg_m3_low"]].isna().all(axis=None)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from aqqua_science.objects.living import is_lifeless, is_plankton
 from aqqua_science.objects.relations import candidates, evaluate, lineage, power, published, validate
 from aqqua_science.schema import SchemaError
 
@@ -160,13 +161,63 @@ def test_each_taxon_gets_its_relation(taxon, first):
     assert NAMES[rows[0]] == first
 
 
-@pytest.mark.parametrize(
-    "taxon", ["bubble", "plastic<other", "fiber<detritus", "faecal pellet", "Fecal_pellet", "not-living"]
+THINGS = (
+    *(
+        "artefact",
+        "artefacts",
+        "artifact",
+        "background",
+        "bad_focus",
+        "badfocus",
+        "bead",
+        "bead_beads",
+        "beads",
+        "blob",
+    ),
+    *("bubble", "bubbles", "dead", "dead<Copepoda", "Fecal_pellet", "faecal pellet", "faeces", "feces", "fiber"),
+    *(
+        "fiber<detritus",
+        "fiber_detritus",
+        "fibre",
+        "ghost",
+        "glue",
+        "junk",
+        "missed",
+        "noise",
+        "nonliving",
+        "non-living",
+    ),
+    *("not living", "not-living", "not_living", "plastic", "plastic<other", "reflection", "scratch", "shadow", "smear"),
+    *("streak", "turbid"),
 )
+"""Names of classes without life in EcoTaxa, ZooScan, ISIIS and FlowCam projects."""
+
+
+@pytest.mark.parametrize("taxon", THINGS)
 def test_no_fallback_brings_carbon_to_what_does_not_live(taxon):
     rows, note = candidates(taxon, RELATIONS, fallback="lehette_2009_mesozooplankton")
     assert rows == []
     assert "does not live" in note
+
+
+@pytest.mark.parametrize("taxon", ["unknown", "unidentified", "other<living", "other_to_check"])
+def test_what_nobody_named_may_live_but_is_no_plankton_to_score(taxon):
+    assert candidates(taxon, RELATIONS, fallback="lehette_2009_mesozooplankton")[1] == "by the fallback"
+    assert (is_lifeless([taxon]).tolist(), is_plankton([taxon]).tolist()) == ([False], [False])
+
+
+def test_what_does_not_live_is_no_plankton():
+    assert is_lifeless(THINGS).all()
+    assert not is_plankton(THINGS).any()
+    assert not is_plankton(["detritus", "marine snow"]).any()
+
+
+def test_taxa_of_the_relations_live_but_for_marine_snow():
+    """Words within names are no reason: Noctiluca is no noise, and Beroida no bead."""
+    named = RELATIONS.loc[RELATIONS["name"] != "alldredge_1998_marine_snow", "taxa"].str.split(";").explode()
+    taxa = [*named[named != ""], "Noctiluca", "Shadowia", "mother", "Gloeotrichia"]
+    assert is_plankton(taxa).all()
+    assert is_plankton([]).dtype == bool
 
 
 def test_a_taxon_without_a_relation_is_refused_or_falls_back():

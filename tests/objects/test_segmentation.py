@@ -106,7 +106,7 @@ def test_virtual_plankton_is_outlined(pictures, instrument):
     found = [overlap(main_mask(p.pixels()), p.mask()) for p in pictures[instrument]]
     plain = [overlap(sizes.main_object(p.pixels()), p.mask()) for p in pictures[instrument]]
     assert np.mean(found) > OVERLAP[instrument]
-    assert np.mean(found) > np.mean(plain) - 0.02
+    assert np.mean(found) > np.mean(plain)
 
 
 @pytest.mark.parametrize("instrument", ["UVP6", "LOKI"])
@@ -141,9 +141,13 @@ def test_a_head_is_kept_in_a_file(pictures, tmp_path):
     assert_array_equal(again.predict(examples[1]), head.predict(examples[1]))
     np.savez(tmp_path / "other.npz", a=1)
     (tmp_path / "text.npz").write_text("no arrays")
-    for name in ("other.npz", "text.npz"):
-        with pytest.raises(ValueError, match="cannot be read as a segmentation head"):
-            SegmentationHead.load(tmp_path / name)
+    (tmp_path / "empty.npz").touch()
+    whole, rng = (tmp_path / "head.npz").read_bytes(), np.random.default_rng(0)
+    for number, place in enumerate(rng.integers(0, len(whole), 150)):
+        (tmp_path / f"{number}.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for name in ("other", "text", "empty", *range(150)):
+        with pytest.raises(ValueError, match="cannot be read as a SegmentationHead"):
+            SegmentationHead.load(tmp_path / f"{name}.npz")
     with pytest.raises(ValueError, match="heads of their own"):
         head.predict(pictures["FlowCam"][0].pixels())
 

@@ -110,6 +110,17 @@ def test_the_same_seed_gives_the_same():
     assert not np.array_equal(first, TraitModel(random_state=4).fit(X, y).predict_interval(X))
 
 
+def test_the_seed_deals_samples_too_and_none_is_split():
+    X, y = world(60, np.random.default_rng(5))
+    sample = np.repeat(np.arange(20), 3)
+    first, second, other = (
+        TraitModel(random_state=s, n_folds=4).fit(X, y, groups=sample).predict_interval(X) for s in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(first, TraitModel(n_folds=4).fit(X, y, groups=sample).predict_interval(X))
+
+
 def test_features_of_another_encoder_are_refused():
     X, y = world(30, np.random.default_rng(6))
     features = xr.DataArray(X, dims=("object", "feature"), attrs={"fingerprint": "a"})
