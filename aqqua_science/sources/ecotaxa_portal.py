@@ -1,10 +1,8 @@
 """EcoTaxa's portal: its objects, its taxa, and whole projects out of it."""
 
 import json
-import re
 import time
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +10,10 @@ import pandas as pd
 from aqqua_science.files import write_json
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
-from aqqua_science.sources.ecotaxa_requests import BUSY, PORTAL, Portal, shown
+from aqqua_science.sources.connections import shown
+from aqqua_science.sources.ecotaxa_requests import PORTAL, Portal
 
 _WINDOW = 10_000
-_BLOCK = 2**20
 
 
 def log_in(username, password, *, url=PORTAL):
@@ -212,7 +210,7 @@ def download_project(project, *, to, url=PORTAL, token=None, timeout_s=86_400, w
         job = _known_job(portal, note, project) or _start_export(portal, note, project)
         _wait_for(portal, job, timeout_s)
         part = to.with_name(f".{to.name}.{job}.part")
-        _fetch(portal, job, part)
+        portal.download(f"/jobs/{job}/file", part)
     if not zipfile.is_zipfile(part):
         part.unlink()
         note.unlink()
@@ -271,61 +269,3 @@ def _wait_for(portal, job, timeout_s):
                 )
                 raise TimeoutError(msg)
             time.sleep(portal.wait_s)
-
-
-def _fetch(portal, job, part):
-    """Download the file of a job; each piece that comes earns new tries."""
-    path, is_whole = f"/jobs/{job}/file", False
-    while not is_whole:
-        for wait in portal.waits():
-            before = part.stat().st_size if part.exists() else 0
-            reason, error = "", None
-            try:
-                is_whole = _fetch_rest(portal, path, part, before)
-                reason = "" if is_whole else "it is busy, or the file was cut short"
-            except portal.httpx.TransportError as problem:
-                reason, error = f"{type(problem).__name__} {problem}".strip(), problem
-            if is_whole or (part.exists() and part.stat().st_size > before):
-                break
-            portal.rest(wait, path, reason=reason, error=error)
-
-
-@contextmanager
-def _stream(portal, path, start):
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    with portal.client.stream("GET", portal.url + path, headers=headers | {"Accept-Encoding": "identity"}) as response:
-        yield response
-
-
-def _fetch_rest(portal, path, part, start):
-    """Append what is missing; whether the file is whole then."""
-    with _stream(portal, path, start) as response:
-        if response.status_code in BUSY:
-            return False
-        if response.status_code == 416:
-            part.unlink()
-            return False
-        if response.status_code not in (200, 206):
-            response.read()
-            portal.check(response, path)
-        start = _start_of(response, start)
-        length = response.headers.get("Content-Length")
-        with part.open("r+b" if part.exists() else "wb") as file:
-            file.truncate(start)
-            file.seek(start)
-            total = start + int(length) if length else None
-            with progress_bar(None, total=total, initial=start, unit="B", unit_scale=True, desc=part.name) as bar:
-                for block in response.iter_bytes(_BLOCK):
-                    file.write(block)
-                    bar.update(len(block))
-            return total is None or file.tell() == total
-
-
-def _start_of(response, wanted):
-    """Where the answer begins: not where it was wanted when the portal begins anew."""
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    begins = int(match[1]) if match and response.status_code == 206 else 0
-    if begins > wanted:
-        msg = f"EcoTaxa gave the bytes from {begins} instead of {wanted}. Try again."
-        raise OSError(msg)
-    return begins

@@ -1,10 +1,9 @@
 """Talking to EcoTaxa's portal: with a token, patiently, and with errors that say what to do."""
 
 import os
-import time
 from urllib.parse import urlsplit
 
-from aqqua_science.optional import require
+from aqqua_science.sources.connections import BUSY, Connection, shown
 
 PORTAL = "https://ecotaxa.obs-vlfr.fr/api"
 """Where EcoTaxa answers."""
@@ -12,16 +11,10 @@ PORTAL = "https://ecotaxa.obs-vlfr.fr/api"
 TOKEN_VARIABLE = "ECOTAXA_TOKEN"
 """Environment variable that may hold the token."""
 
-BUSY = {408, 425, 429, 500, 502, 503, 504}
-"""Answers after which it is worth trying again."""
 
-_TRIES = 6
-_LONGEST_WAIT_S = 60
-
-
-class Portal:
+class Portal(Connection):
     """
-    A connection that tries again when the portal is busy.
+    A connection to EcoTaxa that tries again when the portal is busy.
 
     Parameters
     ----------
@@ -41,10 +34,7 @@ class Portal:
     """
 
     def __init__(self, url=PORTAL, *, token=None, wait_s=1.0, needs_token=True):
-        self.url = url.rstrip("/")
-        self.wait_s = wait_s
-        self.httpx = require("httpx", for_="sources")
-        _check_url(self.url)
+        _check_url(url.rstrip("/"))
         token = (token or os.environ.get(TOKEN_VARIABLE, "")).strip() if needs_token else ""
         if needs_token and not token:
             msg = (
@@ -52,14 +42,7 @@ class Portal:
                 "sources.ecotaxa.log_in gives one for a name and a password."
             )
             raise PermissionError(msg)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = self.httpx.Client(headers=headers, timeout=self.httpx.Timeout(120, connect=20))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.client.close()
+        super().__init__(url, headers={"Authorization": f"Bearer {token}"} if token else None, wait_s=wait_s)
 
     def ask(self, method, path, **content):
         """
@@ -99,39 +82,6 @@ class Portal:
                 return self._content(response, path)
             self.rest(next(waits), path, reason=f"it answers {response.status_code}: {shown(response.text)}")
 
-    def waits(self):
-        """
-        Give the seconds to wait after each try.
-
-        Yields
-        ------
-        float or None
-            None after the last.
-        """
-        yield from (min(self.wait_s * 2**i, _LONGEST_WAIT_S) for i in range(_TRIES - 1))
-        yield None
-
-    def rest(self, wait, path, *, reason, error=None):
-        """
-        Wait for the next try, or give up.
-
-        Parameters
-        ----------
-        wait : float or None
-        path : str
-        reason : str
-        error : Exception, optional
-
-        Raises
-        ------
-        ConnectionError
-            If there is no next try.
-        """
-        if wait is None:
-            msg = f"{self.url}{path} has failed {_TRIES} times, the last time because {reason}. Try again later."
-            raise ConnectionError(msg) from error
-        time.sleep(wait)
-
     def check(self, response, path):
         """
         Refuse an answer that is none.
@@ -169,26 +119,6 @@ class Portal:
         except ValueError as error:
             msg = f"{self.url}{path} does not answer in JSON, but: {shown(response.text)}. Is it EcoTaxa's API?"
             raise OSError(msg) from error
-
-
-def shown(text):
-    """
-    Cut a text that an error message quotes.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> shown("a  b" + "c" * 300)[:5]
-    'a bcc'
-    """
-    return " ".join(text.split())[:200] or "no reason given"
 
 
 def _check_url(url):
