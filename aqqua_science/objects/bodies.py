@@ -22,7 +22,8 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     Parameters
     ----------
     objects : pandas.DataFrame
-        With some of `biovolume_um3`, `area_um2` and `esd_um`, perhaps `n_cells`.
+        With some of `biovolume_um3`, `area_um2` and `esd_um`, perhaps `n_cells`. Its cells share the size of an object
+        if its relation or its name says that it may be a chain or colony; of others `n_cells` is not used.
     taxa : array-like of str, shape (object,)
     relations : pandas.DataFrame
     relation : str or dict of str to str, optional
@@ -33,33 +34,32 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     Returns
     -------
     pandas.DataFrame
-        Indexed like `objects`: `row` of the relation (-1 for none), `size` of one cell or individual (um3 or um2),
-        number of `cells`, the `range` in which the size lies, and a `note`.
+        Indexed like `objects`: `taxon`, `row` of the relation (-1 for none), `size` of one cell or individual (um3 or
+        um2), number of `cells`, the `range` in which the size lies, and a `note`.
 
     Raises
     ------
     SchemaError
         If a size is missing from the table, is negative, or is plainly in another unit than its name says.
     """
-    (sizes, own), cells, n = measured(objects), _cells(objects), len(objects)
+    (sizes, own), cells, n, taxa = measured(objects), _cells(objects), len(objects), np.asarray(taxa, object)
     found = {"row": np.full(n, -1), "size": np.full(n, np.nan), "cells": np.ones(n), "note": np.full(n, "", object)}
     shared = np.ones(n) if cells is None else cells
-    codes, names = pd.factorize(np.asarray(taxa, object), use_na_sentinel=False)
+    codes, names = pd.factorize(taxa, use_na_sentinel=False)
     plans = [(*_options(n, relations, relation, parents=parents, fallback=fallback), n) for n in names]
-    plans = [(tuple(rows), note, cells is None and bool(_CHAIN.search(str(name)))) for rows, note, name in plans]
+    plans = [(tuple(rows), note, bool(_CHAIN.search(str(name)))) for rows, note, name in plans]
     # Hundreds of taxa share a few relations: what is done alike is done at once.
     for plan, here in _together(plans, codes):
         rows, found["note"][here], chained = plan
-        if chained:
+        if chained and cells is None:
             shared[here] = np.nan
         # The sphere of a diameter is a poor volume of a body: an area, if there is a relation for it, goes before.
         behind = sorted(rows, key=lambda row: relations["size"][row] == "volume")
         for part, order in ((here[own[here]], rows), (here[~own[here]], behind)):
-            _fill(found, part, order, sizes=sizes, shared=shared, relations=relations)
-    if cells is None:
-        _note_single_cells(found, relations)
+            _fill(found, part, order, sizes=sizes, shared=shared, chained=chained, relations=relations)
+    _note_single_cells(found, cells, relations)
     table = pd.DataFrame(found, index=objects.index)
-    return table.assign(range=_ranges(table, relations))
+    return table.assign(taxon=taxa, range=_ranges(table, relations))
 
 
 def _together(plans, codes):
@@ -162,11 +162,12 @@ def _options(taxon, relations, relation, *, parents, fallback):
     return candidates(taxon, relations, parents=parents, fallback=fallback)
 
 
-def _fill(found, here, rows, *, sizes, shared, relations):
+def _fill(found, here, rows, *, sizes, shared, chained, relations):
     """Write relation, size and cells of objects by the first relation that fits, or why there is none."""
     outside = np.zeros(len(here), bool)
     for row, lower, upper in zip(rows, *limits(relations.iloc[list(rows)], ("from_size", "to_size")), strict=True):
-        cells = shared[here] if relations["per"][row] == "cell" else np.ones(len(here))
+        many = relations["per"][row] == "cell" and (chained or relations["chains"][row] == "yes")
+        cells = shared[here] if many else np.ones(len(here))
         size = sizes[relations["size"][row]][here] / cells
         fits = (found["row"][here] < 0) & np.isfinite(size)
         outside |= fits & (beyond := (size <= lower) | (size > upper))
@@ -191,9 +192,11 @@ def _faults(here, rows, *, outside, sizes, relations):
     return np.select([~any_size, ~fitting, outside], told, "cells are not counted: give n_cells")
 
 
-def _note_single_cells(found, relations):
-    """Say which objects were taken as one cell because nobody counted."""
-    single = (found["row"] >= 0) & (relations["per"] == "cell").to_numpy()[found["row"]]
+def _note_single_cells(found, cells, relations):
+    """Say which objects were taken as one cell though they may be many: nobody counted, or they form no chains."""
+    row = found["row"]
+    doubtful = (relations["chains"] == "yes").to_numpy()[row] if cells is None else cells > 1
+    single = (row >= 0) & (relations["per"] == "cell").to_numpy()[row] & (found["cells"] == 1) & doubtful
     found["note"][single] = [f"{note}; taken as one cell".removeprefix("; ") for note in found["note"][single]]
 
 

@@ -17,10 +17,11 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     Parameters
     ----------
     objects : pandas.DataFrame
-        With `taxon` and some of `esd_um`, `area_um2` and `biovolume_um3`; and `n_cells` where an object may be a chain
-        or colony of cells. Object by object, the diameter follows from the area, and area and biovolume from the
-        diameter, as of a disc and a sphere, where they are not given (NaN). A body is seldom a sphere: give the
-        biovolume where you have it; without it relations that take an area go before those that take a volume.
+        With `taxon` and some of `esd_um`, `area_um2` and `biovolume_um3`; and `n_cells`, of which use is made where an
+        object may be a chain or colony of cells. Object by object, the diameter follows from the area, and area and
+        biovolume from the diameter, as of a disc and a sphere, where they are not given (NaN). A body is seldom a
+        sphere: give the biovolume where you have it; without it relations that take an area go before those that take a
+        volume.
     relation : str or dict of str to str, optional
         Name of the relation for all objects, or for some taxa; the names are those of
         `aqqua_science.objects.relations.published`.
@@ -48,13 +49,21 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     Notes
     -----
     Relations per cell take the volume of one cell, ``biovolume_um3 / n_cells``, and their result counts `n_cells`
-    times: carbon per volume falls with size, so a chain must not pass for one cell. Without a column `n_cells` every
-    object is taken as one cell, but for those whose name says chain or colony, which get NaN.
+    times: carbon per volume falls with size, so a chain must not pass for one cell. That holds for diatoms, whose
+    relations say ``chains`` (see `published`), and for whatever is named a chain or colony: ``chain<Alexandrium``.
+    Others are one cell, whatever `n_cells` says: what repeats in the image of an acantharian is its spines, and most
+    dinoflagellates live alone (Tomas 1997). Without a column `n_cells` diatoms are taken as one cell, too, and named
+    chains and colonies get NaN. `carbon_interval` notes what was ``taken as one cell`` though it may be more.
+
+    Outside the sizes for which a relation was found it is extrapolated; `carbon_interval` tells these objects by
+    `range`, but does not widen their interval. If most objects have sizes that their organisms cannot have, the unit is
+    taken to be wrong, and refused.
 
     References
     ----------
     Menden-Deuer & Lessard 2000, Carbon to volume relationships for dinoflagellates, diatoms, and other protist
     plankton, Limnology and Oceanography 45. The others: ``published()[["name", "reference", "doi", "verified"]]``.
+    Tomas 1997, Identifying Marine Phytoplankton, Academic Press (who forms chains).
 
     Examples
     --------
@@ -105,10 +114,10 @@ def carbon_interval(
     -------
     pandas.DataFrame
         Indexed like `objects`: `carbon_ug` as of `carbon`, `carbon_ug_low`, `carbon_ug_high`, the `relation`, the
-        `range` of sizes in which the object lies (``within`` that of the relation, ``below`` or ``above`` it,
-        ``implausible`` for its organisms, ``unknown`` where the relation's is not known), whether its `spread` was
-        published or is assumed, `refused_probability` (of taxa without a relation, which the interval leaves out) and
-        a `note`: why there is no carbon, or by which detour there is.
+        `range` of sizes in which the object lies (``within`` that of the relation; ``below`` or ``above`` it, where
+        carbon is extrapolated; ``implausible`` for its organisms; ``unknown`` where the relation's is not known),
+        whether its `spread` was published or is assumed, `refused_probability` (of taxa without a relation, which the
+        interval leaves out) and a `note`: why there is no carbon, or by which detour there is.
 
     Raises
     ------

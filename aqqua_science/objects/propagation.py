@@ -1,5 +1,7 @@
 """From the carbon of objects to that of samples, with what is uncertain about it."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from .conversion import quantiles_of
 from .perturbation import USUAL, draw
 
 _UG_PER_MG = 1000.0
+_KINDS_TOLD = 5
 
 
 def sample_draws(
@@ -50,12 +53,18 @@ def sample_draws(
     -------
     pandas.DataFrame, shape (sample, draw)
         ug C, indexed by sample. NaN for a sample with an object that cannot be converted, as
-        `aqqua_science.samples.biomass` has it: give a `fallback`, or leave such objects out and say so.
+        `aqqua_science.samples.biomass` has it.
 
     Raises
     ------
     SchemaError
         As `carbon_interval`, or if a sample is doubled or an object belongs to none.
+
+    Warns
+    -----
+    UserWarning
+        If objects have no carbon, so that their samples get NaN: how many, of which taxa, and why. Drop what does not
+        live, and give a `fallback` for taxa without a relation.
 
     Examples
     --------
@@ -69,7 +78,8 @@ def sample_draws(
     place = sample_ids.get_indexer(objects["sample_id"])
     chance, counts = np.random.default_rng(rng).spawn(2)
     choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
-    _, blocks = draw(objects, probabilities, errors=errors, n_draws=n_draws, rng=chance, **choices)
+    bodies, blocks = draw(objects, probabilities, errors=errors, n_draws=n_draws, rng=chance, **choices)
+    _tell_gaps(bodies.found[0], place, len(sample_ids))
     total = np.zeros((len(sample_ids), n_draws))
     for rows, values in blocks:
         np.add.at(total, place[rows], values * counts.poisson(1.0, values.shape) if counting else values)
@@ -95,6 +105,21 @@ def _samples(objects, sample_ids):
         )
         raise schema.SchemaError(msg)
     return sample_ids
+
+
+def _tell_gaps(found, place, n_samples):
+    """Warn of objects without carbon, which make the sums of their samples unknown."""
+    lacking = (found["row"] < 0).to_numpy()
+    if not lacking.any():
+        return
+    kinds = found.loc[lacking, ["taxon", "note"]].astype(str).value_counts()
+    named = "; ".join(f"{n} {taxon} ({note})" for (taxon, note), n in kinds.head(_KINDS_TOLD).items())
+    msg = (
+        f"{lacking.sum()} of {len(found)} objects have no carbon, so that of {len(np.unique(place[lacking]))} of "
+        f"{n_samples} samples is NaN: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Drop what does not live, and pass "
+        "fallback= for taxa without a relation."
+    )
+    warnings.warn(msg, stacklevel=3)
 
 
 def sample_carbon(objects, samples, *, level=0.9, **options):
@@ -124,6 +149,11 @@ def sample_carbon(objects, samples, *, level=0.9, **options):
         As `sample_draws`, or if a volume is not above zero.
     ValueError
         If `level` cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If objects have no carbon, so that their samples get NaN, see `sample_draws`.
 
     Notes
     -----

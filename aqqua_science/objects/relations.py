@@ -22,6 +22,7 @@ _CHOICES = {
     "mass": ("carbon", "dry mass", "wet mass"),
     "mass_unit": tuple(_UG),
     "per": ("cell", "individual"),
+    "chains": ("yes", "no"),
 }
 _NUMBERS = ("constant", "exponent", "carbon_share", "scatter_log10", "systematic_log10", "smallest_um", "largest_um")
 _TEXT = ("taxa", "spread", "reference", "doi", "verified", "note")
@@ -39,8 +40,10 @@ def published():
         is used whose size was measured); what `size` it takes (``volume`` of the body, ``sphere`` of the diameter, or
         projected ``area``) in `size_unit`; `constant` and whether that is ``a`` or ``log10 a`` of mass = a size **
         `exponent`; the `mass` it gives in `mass_unit`, the `carbon_share` of that mass, and whether `per` cell or
-        individual; from and to what size it applies beside another relation (`from_size`, `to_size`) and for what
-        sizes it was found (`valid_min`, `valid_max`, empty where that is not known); the standard deviation of log10
+        individual; whether its taxa form `chains` or colonies, whose cells share the size of an object; from and to
+        what size it applies beside another relation (`from_size`, `to_size`), outside of which there is no carbon; for
+        what sizes it was found (`valid_min`, `valid_max`, empty where that is not known), outside of which it is used
+        all the same, and `carbon_interval` says so; the standard deviation of log10
         carbon among organisms of a size (`scatter_log10`) and of the relation as a whole (`systematic_log10`), and
         whether that `spread` was published or is assumed; diameters between which its organisms lie (`smallest_um`,
         `largest_um`); `reference`, `doi`, `verified` (where the constants were seen) and `note`.
@@ -101,6 +104,9 @@ def _contradictions(table):
     yield "constant", (table["constant_is"] == "a") & (table["constant"] <= 0), "is not above 0; is it log10 a?"
     yield "size_unit", cubic != table["size"].isin(["volume", "sphere"]), "is no unit of its size"
     yield "size", (table["per"] == "cell") & (table["size"] != "volume"), "cannot be shared among cells"
+    yield "chains", (table["chains"] == "yes") & (table["per"] != "cell"), "is not for a relation per individual"
+    for lower, upper in (("from_size", "to_size"), ("valid_min", "valid_max"), ("smallest_um", "largest_um")):
+        yield upper, table[upper] <= table[lower], f"is not above {lower}"
     yield "carbon_share", carbon & (share != 1), "is not 1, though the mass is carbon"
     far = ~carbon & ~share.between(0, _LARGEST_SHARE, inclusive="right")
     yield "carbon_share", far, f"is not above 0 and at most {_LARGEST_SHARE} of a mass, which is not carbon"
@@ -115,7 +121,7 @@ def _published_columns():
 def _refuse(table, wrong, column, rule):
     """Stop at the first relation that breaks a rule."""
     if wrong.any():
-        row = table[wrong].iloc[0]
+        row = table[wrong].to_dict("records")[0]
         msg = f"relation {row['name']!r}: {column} {row[column]!r} {rule}. Correct the row."
         raise schema.SchemaError(msg)
 

@@ -48,6 +48,7 @@ def test_a_chain_is_converted_cell_by_cell():
     [
         (table(["chain<Bacillariophyta"], esd_um=[40.0]), "cells are not counted"),
         (table(["Chaetoceros"], esd_um=[40.0], n_cells=[np.nan]), "cells are not counted"),
+        (table(["colony<Collodaria"], esd_um=[40.0], n_cells=[np.nan]), "cells are not counted"),
         (table(["bubble"], esd_um=[40.0]), "does not live"),
         (table(["Unheard"], esd_um=[40.0]), "no relation for this taxon"),
         (table([None], esd_um=[40.0]), "taxon is missing"),
@@ -65,8 +66,47 @@ def test_what_cannot_be_converted_is_nan_with_a_reason(objects, note):
 
 
 def test_a_whole_chain_counted_as_one_cell_is_told():
-    notes = carbon_interval(table(["Chaetoceros", "Copepoda"], esd_um=[20.0, 900.0]), n_draws=10)["note"]
-    assert notes.tolist() == ["taken as one cell", ""]
+    objects = table(["Chaetoceros", "Copepoda", "Acantharea", "Unheard"], esd_um=[20.0, 900.0, 100.0, 100.0])
+    notes = carbon_interval(objects, fallback="mendendeuer_2000_protists", n_draws=10)["note"]
+    assert notes.tolist() == ["taken as one cell", "", "", "by the fallback"]
+    notes = carbon_interval(objects.assign(n_cells=3), fallback="mendendeuer_2000_protists", n_draws=10)["note"]
+    assert notes.tolist() == ["", "", "taken as one cell", "by the fallback; taken as one cell"]
+
+
+@pytest.mark.parametrize(
+    ("taxon", "gain"),
+    [
+        # Of a size V split into k cells the carbon is k a (V / k)**b: k**(1 - b) times that of one cell.
+        ("Chaetoceros", 3 ** (1 - 0.811)),
+        ("chain<Bacillariophyta", 3 ** (1 - 0.811)),
+        ("chain<Dinophyceae", 3 ** (1 - 0.819)),
+        ("colony<Collodaria", 3 ** (1 - 0.939)),
+        ("Dinophyceae", 1.0),
+        ("Acantharea", 1.0),
+        ("Globigerinida", 1.0),
+        ("Tintinnida", 1.0),
+        ("chain<Salpida", 1.0),
+        ("Copepoda", 1.0),
+    ],
+)
+def test_only_chains_and_colonies_are_divided_into_cells(taxon, gain):
+    """What the image of a single organism repeats, as spines do, is no cell."""
+    objects = table([taxon] * 3, biovolume_um3=2400.0 if gain > 1 else 2.4e6, n_cells=[1, 3, np.nan])
+    one, three, uncounted = carbon(objects)
+    assert_allclose(three / one, gain)
+    assert_allclose(uncounted, np.nan if gain > 1 else one)
+
+
+def test_an_acantharian_is_one_cell_by_hand():
+    objects = table(["Acantharea"], biovolume_um3=[1e6], n_cells=[3])
+    assert_allclose(carbon(objects), 10 ** (-0.665 + 0.939 * 6) * 1e-6)
+
+
+def test_a_relation_of_ones_own_may_be_of_chains():
+    protists = published()["name"] == "mendendeuer_2000_protists"
+    own = published().assign(chains=published()["chains"].mask(protists, "yes"))
+    objects = table(["Acantharea"], biovolume_um3=[2.4e6], n_cells=[3])
+    assert_allclose(carbon(objects, relations=own) / carbon(objects), 3 ** (1 - 0.939))
 
 
 def test_diatoms_change_their_equation_at_3000_um3():
@@ -97,6 +137,7 @@ def test_one_wrong_name_stops_nobody():
 def test_extrapolation_is_flagged():
     objects = table("Dinophyceae", biovolume_um3=[179.0, 181.0, 2.7e5, 2.9e5])
     assert carbon_interval(objects, n_draws=10)["range"].tolist() == ["below", "within", "within", "above"]
+    assert_allclose(carbon(objects), 0.760 * objects["biovolume_um3"] ** 0.819 * 1e-6)
     assert carbon_interval(table(["Acantharea"], esd_um=[50.0]), n_draws=10)["range"].tolist() == ["unknown"]
 
 

@@ -94,9 +94,37 @@ def test_without_errors_it_is_the_biomass_of_the_samples():
 def test_an_object_that_cannot_be_converted_makes_its_sample_unknown():
     objects = pd.concat([many(2), many(1, taxon="Unheard", sample="b")], ignore_index=True)
     samples = pd.DataFrame({"sample_id": ["a", "b"], "volume_m3": 1.0})
-    assert sample_carbon(objects, samples, n_draws=20)["carbon_mg_m3"].isna().tolist() == [False, True]
+    with pytest.warns(UserWarning, match="1 of 3 objects have no carbon, so that of 1 of 2 samples is NaN"):
+        assert sample_carbon(objects, samples, n_draws=20)["carbon_mg_m3"].isna().tolist() == [False, True]
     found = sample_carbon(objects, samples, fallback="lehette_2009_mesozooplankton", n_draws=20)
     assert found["carbon_mg_m3_high"].notna().all()
+
+
+@pytest.mark.parametrize("names_by", ["taxon", "probabilities"])
+def test_one_warning_tells_what_lacks_carbon_and_what_to_do(names_by):
+    """Warnings are errors here, so that whole samples without one show that there is none."""
+    taxon = ["Dinophyceae", "bubble", "bubble", "bubble", "Unheard", "Chaetoceros"]
+    esd_um = [20.0, 20.0, 20.0, 20.0, 20.0, np.nan]
+    objects = pd.DataFrame({"sample_id": list("aabccd"), "taxon": taxon, "esd_um": esd_um}, index=[7] * 6)
+    options = {"n_draws": 5}
+    if names_by == "probabilities":
+        options["probabilities"] = pd.get_dummies(objects["taxon"]).astype(float)
+        objects = objects.drop(columns="taxon")
+    with pytest.warns(UserWarning, match="have no carbon") as told:
+        draws = sample_draws(objects, sample_ids=list("abcde"), **options)
+    assert draws.isna().all(axis=1).tolist() == [True, True, True, True, False]
+    (told,) = told
+    for words in (
+        "5 of 6 objects have no carbon, so that of 4 of 5 samples is NaN",
+        "3 bubble (no relation for bubble, which does not live)",
+        "1 Unheard (no relation for this taxon)",
+        "1 Chaetoceros (size is missing or zero)",
+        "Drop what does not live, and pass fallback= for taxa without a relation.",
+    ):
+        assert words in str(told.message)
+    whole = np.array([True, False, False, False, False, False])
+    options |= {"probabilities": options["probabilities"][whole]} if names_by == "probabilities" else {}
+    assert sample_draws(objects[whole], **options).notna().all(axis=None)
 
 
 def world(rng, *, n_samples=6, n=40):

@@ -240,6 +240,11 @@ def test_a_taxon_without_a_relation_is_refused_or_falls_back():
         ({"exponent": np.nan}, "is missing"),
         ({"scatter_log10": -0.1}, "is negative"),
         ({"name": "mendendeuer_2000_protists"}, "is used twice"),
+        ({"per": "individual", "chains": "yes"}, "chains 'yes' is not for a relation per individual"),
+        ({"chains": True}, "none of yes, no"),
+        ({"valid_min": 300.0, "valid_max": 200.0}, "valid_max 200.0 is not above valid_min"),
+        ({"from_size": 300.0, "to_size": 300.0}, "to_size 300.0 is not above from_size"),
+        ({"smallest_um": 1e5}, "largest_um 30000.0 is not above smallest_um"),
     ],
 )
 def test_a_relation_that_is_none_is_refused(change, message):
