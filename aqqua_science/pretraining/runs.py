@@ -23,6 +23,8 @@ WEIGHTS = "encoder.safetensors"
 TENSORBOARD = "tensorboard"
 RECENT = 20
 """Steps from whose pace the time left is told."""
+TAIL = 256
+"""Bytes before the new part of a file that tell whether the file is still the same."""
 
 
 class Run:
@@ -54,6 +56,7 @@ class Run:
     def __init__(self, path):
         self.path = Path(path)
         self._about()
+        self._log, self._evaluations = (_GrowingTable(self.path / name) for name in (LOG, EVALUATIONS))
 
     def __repr__(self):
         row = self.summary
@@ -98,12 +101,12 @@ class Run:
     @property
     def log(self):
         """One row a step: losses, learning rate, images per second and so on (pandas.DataFrame)."""
-        return pd.DataFrame(read_lines(self.path / LOG))
+        return self._log.read()
 
     @property
     def evaluations(self):
         """One row an evaluation: kNN and probe accuracy, leakage, RankMe (pandas.DataFrame)."""
-        return pd.DataFrame(read_lines(self.path / EVALUATIONS))
+        return self._evaluations.read()
 
     @property
     def checkpoints(self):
@@ -131,14 +134,14 @@ class Run:
     @property
     def summary(self):
         """State, step, loss, speed, time left and last evaluation, as text (dict of str)."""
-        lines, evaluations = read_lines(self.path / LOG), read_lines(self.path / EVALUATIONS)
-        last, steps = (lines or [{}])[-1], self.config.steps
-        row = {"state": self.state, "step": f"{last.get('step', 0):,} of {steps:,}"}
+        recent, evaluations = (_rows(table) for table in (self.log, self.evaluations))
+        last, steps = (recent or [{}])[-1], self.config.steps
+        row = {"state": self.state, "step": f"{int(last.get('step', 0)):,} of {steps:,}"}
         forms = {"loss": "{:.3f}", "images_per_second": "{:,.0f}", "occupancy": "{:.0%}", "memory_gb": "{:.1f}"}
         forms["gpu_use"] = "{:.0%}"
         row |= {name: form.format(last[name]) for name, form in forms.items() if last.get(name) is not None}
         if row["state"] != "COMPLETED" and {"images", "images_per_second"} <= last.keys():
-            row["left"] = _duration((steps - last["step"]) * _seconds_a_step(lines[-RECENT:]))
+            row["left"] = _duration((steps - last["step"]) * _seconds_a_step(recent))
         if evaluations:
             numbers = {k: v for k, v in evaluations[-1].items() if isinstance(v, int | float)}
             row["evaluation"] = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -160,6 +163,42 @@ class Run:
         from aqqua_science.pretraining.live import training_panel
 
         return training_panel(self, seconds=seconds)
+
+
+class _GrowingTable:
+    """A file of JSON lines as a table; every look reads only what is new, unless the file is another."""
+
+    def __init__(self, path):
+        self.path = path
+        self._forget()
+
+    def _forget(self):
+        self.table, self.place, self.tail = pd.DataFrame(), 0, b""
+
+    def read(self):
+        """All whole lines, a row each (pandas.DataFrame)."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.place - len(self.tail))
+                if file.read(len(self.tail)) != self.tail:
+                    self._forget()
+                    file.seek(0)
+                whole, end, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            self._forget()
+            return self.table
+        if new := _parsed(self.path, whole):
+            self.table = (
+                pd.concat([self.table, pd.DataFrame(new)], ignore_index=True) if self.place else pd.DataFrame(new)
+            )
+        self.place += len(whole + end)
+        self.tail = (self.tail + whole + end)[-TAIL:]
+        return self.table.copy()
+
+
+def _rows(table):
+    """The last rows of a log, each without what it does not tell."""
+    return [row.dropna().to_dict() for _, row in table.tail(RECENT).astype(object).iterrows()]
 
 
 def _seconds_a_step(lines):
@@ -272,6 +311,11 @@ def read_lines(path):
         whole, _, _ = Path(path).read_bytes().rpartition(b"\n")
     except FileNotFoundError:
         return []
+    return _parsed(path, whole)
+
+
+def _parsed(path, whole):
+    """The objects of whole lines."""
     try:
         return [dict(json.loads(line)) for line in whole.splitlines() if line.strip()]
     except (ValueError, TypeError) as error:

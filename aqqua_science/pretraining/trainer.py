@@ -50,7 +50,7 @@ class Trainer:
         self.parallel = self.student
         if self.config.compile:
             for block in [*self.student.vit.blocks, *self.teacher.model.vit.blocks]:
-                block.compile(dynamic=True)
+                block.compile_parts()
         if self.world == 1:
             return
         if self.config.strategy == "ddp":

@@ -232,9 +232,41 @@ class Block(nn.Module):
         -------
         torch.Tensor, shape (..., token, width)
         """
-        qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1))
-        x = x + self.scale1 * self.out(attend(*qkv.unbind(-3)).flatten(-2))
+        return self.add(x, attend(*self.ask(x)))
+
+    def ask(self, x):
+        """
+        Make queries, keys and values.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (..., token, width)
+
+        Returns
+        -------
+        tuple of torch.Tensor, shape (..., token, head, feature)
+        """
+        return self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+
+    def add(self, x, found):
+        """
+        Add to the tokens what they found in others, and what they make of it.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (..., token, width)
+        found : torch.Tensor, shape (..., token, head, feature)
+
+        Returns
+        -------
+        torch.Tensor, shape (..., token, width)
+        """
+        x = x + self.scale1 * self.out(found.flatten(-2))
         return x + self.scale2 * self.down(nn.functional.gelu(self.up(self.norm2(x))))
+
+    def compile_parts(self):
+        """Let PyTorch compile all but the attention, whose sequences differ from batch to batch."""
+        self.ask, self.add = (torch.compile(part, dynamic=True) for part in (self.ask, self.add))
 
 
 def position_codes(position, extent, *, shortest, longest):

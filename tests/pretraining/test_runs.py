@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from aqqua_science.images.shards import StoreError
@@ -50,6 +52,31 @@ def test_the_log_grows_under_the_handle(run):
     assert run.log["loss"].tolist() == [7.0, 6.0, 5.0]
     runs.append_line(run.path / runs.LOG, {"step": 4, "loss": float("nan")})
     assert run.log["loss"].isna().tolist() == [False, False, False, True]
+
+
+def test_the_log_is_the_file_s_however_it_grew(run):
+    """Looked at between each change: new columns, a torn line made whole, steps taken back, another file."""
+    path, rng = run.path / runs.LOG, np.random.default_rng(0)
+    for step in range(4, 60):
+        line = {"step": step, "loss": float(rng.normal()), "memory_gb": None}
+        line |= {"gram": float(rng.normal())} if step % 3 == 0 else {}
+        text = json.dumps(line) + "\n"
+        cut = int(rng.integers(len(text)))
+        for part in (text[:cut], text[cut:]):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(part)
+            pd.testing.assert_frame_equal(run.log, pd.DataFrame(runs.read_lines(path)))
+        if step % 10 == 0:
+            runs.truncate_log(path, step - int(rng.integers(12)))
+            pd.testing.assert_frame_equal(run.log, pd.DataFrame(runs.read_lines(path)))
+    path.unlink()
+    assert run.log.empty
+
+
+def test_a_log_that_was_changed_by_its_reader_is_read_as_it_is(run):
+    log = run.log
+    log["loss"] = 0.0
+    assert run.log["loss"].tolist() == [7.0, 6.0, 5.0]
 
 
 def test_a_torn_last_line_is_ignored_and_a_damaged_one_is_told(run):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -268,6 +269,19 @@ def test_half_precision_trains_with_an_anchor(drawn, tmp_path):
     told = SMALL | {"steps": 3, "precision": "bfloat16", "gram_weight": 1.0, "gram_after": 0.3}
     log = pretrain(drawn, told, out=tmp_path / "run").log
     assert np.isfinite(log["gram"].iloc[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles with g++")
+@pytest.mark.filterwarnings("default")  # PyTorch's compiler warns of itself
+def test_compiled_it_learns_the_same(drawn, undisturbed, tmp_path):
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    compiled = pretrain(drawn, SMALL | {"compile": True}, out=tmp_path / "run")
+    assert counters["frames"]["ok"] >= 2
+    assert np.allclose(compiled.log["loss"], undisturbed.log["loss"], rtol=1e-3)
+    assert np.allclose(embeddings(load(compiled.path), drawn), embeddings(load(undisturbed.path), drawn), atol=1e-2)
 
 
 def test_out_of_memory_is_told_with_its_remedy_and_nothing_is_lost(drawn, undisturbed, tmp_path, monkeypatch):
