@@ -36,8 +36,8 @@ def open_features(path):
         whole, when they are first used. These are `object`, the row number of the store; `feature`, its name;
         `object_id`, `sample_id`, `taxon`, `taxon_status`, `instrument`, `source` and `licence`, empty where the store
         tells none; `fault`, why the row of an image that could not be read is NaN; `time`, `latitude`, `longitude`,
-        `depth` and `pixel_size_um`. Attributes: `encoder`, `fingerprint`, `store`, `licence`, `citation`,
-        `contributors`, `aqqua_science`, `unreadable` (how many images had a fault).
+        `depth` and `pixel_size_um`. Attributes: `encoder`, `fingerprint`, `store`, `store_fingerprint`,
+        `licence`, `citation`, `contributors`, `aqqua_science`, `unreadable` (how many images had a fault).
 
     Raises
     ------
@@ -84,7 +84,7 @@ def open_unfinished(path):
     lazy = {name: LazilyIndexedArray(_Text(path, name, dataset[name].shape)) for name in TEXTS}
     texts = {name: ("object", MemoryCachedArray(column)) for name, column in lazy.items()}
     known = dataset[[*NUMBERS, "time"]].assign_coords(**texts, feature=dataset["feature"].astype(object))
-    hidden = ("format", "format_version", "first_row", "rows", "dtype", "complete", "store_fingerprint")
+    hidden = ("format", "format_version", "first_row", "rows", "dtype", "complete")
     attrs = {name: value for name, value in about.items() if name not in hidden}
     features = xr.open_zarr(path, consolidated=False, chunks={})["features"]
     return features.assign_coords(known.set_coords(known.data_vars).coords).assign_attrs(attrs)

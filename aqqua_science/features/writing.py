@@ -30,6 +30,23 @@ _EPOCH = "microseconds since 1970-01-01"
 _NO_TIME = np.iinfo(np.int64).min
 
 
+def store_fingerprint(store):
+    """
+    Tell a store from every other, and from what it was before images were added or read anew.
+
+    Parameters
+    ----------
+    store : ImageStore
+
+    Returns
+    -------
+    str
+        16 digits; the same wherever the store lies, and whatever it is called.
+    """
+    shards = json.dumps(store.about["shards"], sort_keys=True).encode()
+    return hashlib.sha256(shards).hexdigest()[:16]
+
+
 def describe(store, encoder, *, rows, dtype):
     """
     Tell what features an archive will hold, in words and fingerprints.
@@ -46,7 +63,6 @@ def describe(store, encoder, *, rows, dtype):
     -------
     dict
     """
-    shards = json.dumps(store.about["shards"], sort_keys=True).encode()
     in_order = len(rows) > 0 and bool((np.diff(rows) == 1).all())
     return {
         "format": FORMAT,
@@ -55,7 +71,7 @@ def describe(store, encoder, *, rows, dtype):
         "encoder": encoder.name,
         "fingerprint": encoder.fingerprint,
         "store": store.path.name,
-        "store_fingerprint": hashlib.sha256(shards).hexdigest()[:16],
+        "store_fingerprint": store_fingerprint(store),
         "rows": f"{len(rows)} rows, {hashlib.sha256(rows.astype('<i8').tobytes()).hexdigest()[:16]}",
         "first_row": int(rows[0]) if in_order else None,
         "dtype": str(dtype),

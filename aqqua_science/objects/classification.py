@@ -205,6 +205,26 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         parts = [self._table(features, rows, p) for rows, p in self._answer_blocks(features)]
         return pd.concat(parts)
 
+    def classify_held_out(self):
+        """
+        Name the objects of the fit as classifiers do that have not learned from them; `classify` remembers them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `classify`, without ``object_id``; the rows of `held_out_`.
+
+        Raises
+        ------
+        ValueError
+            If nothing was held out.
+        """
+        check_is_fitted(self)
+        if self.held_out_ is None:
+            msg = "nothing was held out, or it was not saved. Fit with calibration='temperature', and two objects a taxon."
+            raise ValueError(msg)
+        return self._named(self.held_out_.iloc[:, : len(self.classes_)].to_numpy(float), self.held_out_.index)
+
     def save(self, path):
         """
         Write the classifier to a file of arrays and JSON, which runs no code when it is read.
@@ -350,12 +370,16 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
     def _table(self, features, rows, probability):
         """Answers of one block."""
         index, object_id = _names_of(features, rows)
-        classes = self.classes_.astype(str).astype(object) if self.taxonomy else self.classes_
-        table = pd.DataFrame(probability, index=index, columns=classes)
-        found = class_table(table, threshold=self.abstain_below, taxonomy=self.taxonomy)
+        found = self._named(probability, index)
         if object_id is not None:
             found.insert(0, "object_id", object_id)
         return found
+
+    def _named(self, probability, index):
+        """Answers by their probabilities."""
+        classes = self.classes_.astype(str).astype(object) if self.taxonomy else self.classes_
+        table = pd.DataFrame(probability, index=index, columns=classes)
+        return class_table(table, threshold=self.abstain_below, taxonomy=self.taxonomy)
 
 
 def _names_of(features, rows):

@@ -10,6 +10,8 @@ from aqqua_science.schema import nearest_name
 _NOT_OF_PEOPLE = ("predicted", "dubious")
 """Taxa of this taxon_status are nobody's word."""
 
+_REMEDY = "or pass groups=None, which flatters the scores"
+
 
 def said_by_people(table, label):
     """
@@ -90,16 +92,19 @@ def number_groups(groups, known):
     if groups is None:
         return None, None
     groups = np.asarray(groups)
-    if groups.shape != known.shape or pd.isna(groups[known]).any():
-        msg = (
-            f"groups must name the sample or cruise of each of the {len(known)} rows; shape is {groups.shape}, or "
-            "some labelled rows have none."
-        )
+    if groups.shape != known.shape:
+        msg = f"groups must name the sample or cruise of each of the {len(known)} rows; their shape is {groups.shape}."
+        raise ValueError(msg)
+    if (lacking := pd.isna(groups[known])).any():
+        msg = f"{lacking.sum()} of {known.sum()} labelled rows lie in no group. Name their sample or cruise, {_REMEDY}."
         raise ValueError(msg)
     codes, names = pd.factorize(groups[known])
     if len(names) < 2:
         only = names.tolist()[0]
-        msg = f"all {known.sum()} labelled rows lie in one group, {only!r}: none can be held out. Leave groups out."
+        msg = (
+            f"all {known.sum()} labelled rows lie in one group, {only!r}: none can be held out. Label objects of other "
+            f"groups, {_REMEDY}."
+        )
         raise ValueError(msg)
     return codes, names
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
+from aqqua_science.features import embed
 from aqqua_science.images import ingest, open_store
 from aqqua_science.objects import catalogue
 from aqqua_science.objects.catalogue import classify_store
@@ -80,10 +81,73 @@ def test_only_what_people_said_is_learned_from(store, features, tmp_path):
     by_hand = TaxonClassifier("knn", n_folds=2).fit(
         features.values[said], store.table["taxon"][said], groups=store.table["sample_id"][said]
     )
-    readable = np.arange(120) != 17
-    assert_array_equal(table["taxon"][readable], by_hand.predict(features.values[readable]))
-    assert_allclose(table["probability"][readable], by_hand.predict_proba(features.values[readable]).max(axis=1))
+    fresh = ~said & (np.arange(120) != 17)
+    assert_array_equal(table["taxon"][fresh], by_hand.predict(features.values[fresh]))
+    assert_allclose(table["probability"][fresh], by_hand.predict_proba(features.values[fresh]).max(axis=1))
     assert by_hand.scores_ == found["scores"]
+
+
+@pytest.fixture
+def chance(features):
+    """Features that tell nothing: neighbours remember what they have seen, and guess of all else."""
+    return features.copy(data=np.random.default_rng(1).normal(size=features.shape))
+
+
+def test_what_was_learned_from_is_named_by_a_classifier_that_has_not_seen_it(store, chance, tmp_path):
+    """The nearest neighbour of a seen object is itself, which would be right always."""
+    nearest = TaxonClassifier("knn", n_folds=2, settings={"n_neighbours": 1})
+    found = classify_store(store, chance, to=tmp_path / "o.parquet", classifier=nearest)
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    learned = table[table["label"].notna()]
+    assert learned["held_out"].all()
+    assert not table.loc[table["label"].isna(), "held_out"].any()
+    right = learned["taxon"] == learned["label"]
+    assert right.mean() == found["scores"]["accuracy"] < 0.5
+    seen = chance.values[learned["row"]]
+    assert (nearest.fit(seen, learned["label"]).predict(seen) == learned["label"]).all()
+
+
+def test_held_out_answers_abstain_and_climb_as_others_do(store, features, tmp_path):
+    """Above the surest probability of all nobody names a taxon; below it who was held out does, too."""
+    for least, share in ((0.9999, 0.0), (0.2, 1.0)):
+        classifier = TaxonClassifier("knn", n_folds=2, abstain_below=least)
+        classify_store(store, features, to=tmp_path / f"{least}.parquet", classifier=classifier)
+        table = pd.read_parquet(tmp_path / f"{least}.parquet")
+        assert table.loc[table["held_out"], "taxon"].notna().mean() == share
+        assert table.loc[table["held_out"], "probability_1"].notna().all()
+
+
+def test_what_could_not_be_held_out_is_told(store, features, tmp_path):
+    """All of one taxon in one group: nobody else can name it."""
+    alone = open_store(store.path)
+    alone.table["cruise"] = np.where(alone.table["taxon"] == "Copepoda", "one", alone.table["sample_id"])
+    with pytest.warns(UserWarning, match="cannot be held out"):
+        found = classify_store(alone, features, to=tmp_path / "o.parquet", classifier=QUICK, groups="cruise")
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    assert "Copepoda" in found["untested_classes"]
+    learned = table[table["label"].notna()]
+    assert_array_equal(learned["held_out"], ~learned["label"].isin(found["untested_classes"]))
+    classify_store(store, features, to=tmp_path / "n.parquet", classifier=TaxonClassifier("knn", calibration=None))
+    assert not pd.read_parquet(tmp_path / "n.parquet")["held_out"].any()
+
+
+def test_a_classifier_that_was_fitted_elsewhere_answers_as_it_is(store, features, tmp_path):
+    others = xr.DataArray(np.eye(6)[np.arange(60) % 6], dims=("object", "feature"), attrs=features.attrs)
+    elsewhere = TaxonClassifier("knn", n_folds=2).fit(others, [f"kind {i % 6}" for i in range(60)])
+    numbered = TaxonClassifier("knn", n_folds=2).fit(others, np.arange(60) % 6)
+    readable = np.arange(120) != 17
+    for classifier in (elsewhere, numbered):
+        found = classify_store(
+            store, features, to=tmp_path / "o.parquet", classifier=classifier, groups="instrument", overwrite=True
+        )
+        table = pd.read_parquet(tmp_path / "o.parquet")
+        assert_array_equal(table["taxon"][readable], classifier.predict(features[readable]).astype(str))
+        assert (found["labelled"], table["held_out"].any(), table["label"].notna().sum()) == (0, False, 59)
+        assert found["scores"] == classifier.scores_
+    with pytest.raises(ValueError, match="fingerprint other"):
+        classify_store(
+            store, features.assign_attrs(fingerprint="other"), to=tmp_path / "p.parquet", classifier=elsewhere
+        )
 
 
 def test_labels_may_be_numbers(store, features, tmp_path):
@@ -131,8 +195,6 @@ def test_some_rows_of_the_store_are_enough(store, features, tmp_path):
 
 
 def test_features_on_disk_and_abstentions(store, tmp_path):
-    from aqqua_science.features import embed
-
     embed(store, encoder="measured", to=tmp_path / "features.zarr")
     found = classify_store(
         store,
@@ -163,9 +225,11 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(store, features
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": "taxa"}, "the store has no column 'taxa'. Did you mean 'taxon'"),
-        ({"groups": "cruise"}, "the store has no column 'cruise'"),
-        ({"groups": "instrument"}, "lie in one group, 'ZooScan'"),
+        ({"label": "taxa"}, "the store has no column 'taxa'. Did you mean 'taxon'.* as label="),
+        ({"label": "water"}, "none of 120 objects has a name in 'water' .* as label="),
+        ({"groups": "cruise"}, "the store has no column 'cruise'.* groups=None"),
+        ({"groups": "instrument"}, "lie in one group, 'ZooScan'.* groups=None"),
+        ({"groups": "taxon_status"}, "lie in one group, 'validated'.* groups=None"),
     ],
 )
 def test_columns_that_do_not_serve(store, features, tmp_path, change, message):
@@ -173,7 +237,44 @@ def test_columns_that_do_not_serve(store, features, tmp_path, change, message):
         classify_store(store, features, to=tmp_path / "o.parquet", classifier=QUICK, **change)
 
 
-def test_features_of_another_store_are_refused(store, features, tmp_path):
+def test_a_group_that_some_labelled_objects_lack_is_told(store, features, tmp_path):
+    gappy = open_store(store.path)
+    gappy.table.loc[gappy.table.index[::7], "sample_id"] = None
+    with pytest.raises(ValueError, match=r"\d+ of 59 labelled rows lie in no group.* pass groups=None"):
+        classify_store(gappy, features, to=tmp_path / "o.parquet", classifier=QUICK)
+
+
+def test_the_table_is_a_parquet_file(store, features, tmp_path):
+    with pytest.raises(ValueError, match=r"ends in .parquet; got .*o.csv"):
+        classify_store(store, features, to=tmp_path / "o.csv", classifier=QUICK)
+
+
+def test_features_of_another_store_or_an_older_one_are_refused(tmp_path):
+    """As many images of the same names elsewhere, and the store itself once a source was added."""
+    own, other = (ingest(images(12, rng=rng, instruments=["UVP6"]), tmp_path / f"s{rng}", name="a") for rng in (0, 1))
+    features = embed(own, encoder="measured", to=tmp_path / "f.zarr")
+    told = {"to": tmp_path / "o.parquet", "classifier": QUICK, "groups": None}
+    classify_store(own, features, **told, overwrite=True)
+    with pytest.raises(SchemaError, match=r"another store, or of this one before .* of s0 .* not of s1 .* Embed this"):
+        classify_store(other, features, **told, overwrite=True)
+    grown = ingest(images(5, rng=2, instruments=["UVP6"]), own.path, name="b")
+    with pytest.raises(SchemaError, match="before it was changed"):
+        classify_store(grown, tmp_path / "f.zarr", **told, overwrite=True)
+    again = embed(grown, encoder="measured", to=tmp_path / "f.zarr", overwrite=True)
+    assert classify_store(grown, again[3:], **told, overwrite=True)["objects"] == 14
+
+
+def test_features_of_other_objects_are_refused(store, features, tmp_path):
+    """Those that have lost the fingerprint of their store still name their objects."""
+    named = features.assign_coords(object_id=("object", store.table["object_id"].to_numpy(object)))
+    classify_store(store, named, to=tmp_path / "o.parquet", classifier=QUICK)
+    classify_store(store, named[::-1], to=tmp_path / "p.parquet", classifier=QUICK)
+    moved = named.assign_coords(object=np.roll(np.arange(120), 1))
+    with pytest.raises(SchemaError, match=r"120 of 120 features are of other objects.*Embed this store again"):
+        classify_store(store, moved, to=tmp_path / "q.parquet", classifier=QUICK)
+
+
+def test_features_of_rows_that_are_not_there_are_refused(store, features, tmp_path):
     with pytest.raises(SchemaError, match=r"rows 500..619, but the store has 120 images"):
         classify_store(store, features.assign_coords(object=np.arange(500, 620)), to=tmp_path / "o.parquet")
     with pytest.raises(SchemaError, match="coordinate `object` holds row numbers"):
