@@ -1,7 +1,6 @@
 """The `aqqua` command: each verb is one library call."""
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +10,7 @@ import typer
 from aqqua_science.terminal import (
     known_encoder,
     local_cluster,
+    naming_options,
     numbers,
     pairs,
     refuse_to_overwrite,
@@ -331,6 +331,8 @@ def classify(
     overwrite: Overwrite = False,
 ):
     """Learn taxa from the labelled objects of a store, and name all of them."""
+    if to.suffix != ".parquet":
+        stop(f"--to {to} will not do: the table is a Parquet file; give a name that ends in .parquet.", code=2)
     if to.exists() and not overwrite:
         stop(f"{to} exists already. Pass --overwrite to replace it, or another --to.", code=2)
     from aqqua_science.images import open_store
@@ -338,11 +340,8 @@ def classify(
     from aqqua_science.objects.catalogue import classify_store
 
     told = {"label": label, "groups": None if groups == "none" else groups, "classifier": TaxonClassifier(head)}
-    with warnings.catch_warnings(record=True) as remarks:
-        warnings.simplefilter("always")
+    with naming_options():
         told = classify_store(open_store(store), features, to=to, overwrite=overwrite, **told)
-    for remark in remarks:
-        print(remark.message, file=sys.stderr)
     if as_json:
         print(json.dumps(told))
         return

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import warnings
 
 
 def run_and_draw(recipe, *, out, extra=None, **choices):
@@ -78,6 +79,31 @@ def known_encoder(encoder):
         locate(encoder)
     except ValueError as error:
         stop(error, code=2)
+
+
+_OPTIONS = {"groups=None": "--groups none", "groups=": "--groups", "label=": "--label"}
+_OPTIONS |= {"overwrite=True": "--overwrite", "features.embed(...)": "`aqqua embed`"}
+
+
+@contextlib.contextmanager
+def naming_options():
+    """What the library says of its arguments, in errors and warnings, is said of the options of a command."""
+
+    def told(message):
+        for argument, option in _OPTIONS.items():
+            message = message.replace(argument, option)
+        return message
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            error.args = tuple(told(part) if isinstance(part, str) else part for part in error.args)
+            raise
+        finally:
+            for warning in heard:
+                print(f"aqqua: {told(str(warning.message))}", file=sys.stderr)
 
 
 @contextlib.contextmanager

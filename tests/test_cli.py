@@ -299,6 +299,34 @@ def test_from_a_store_to_features_objects_and_a_benchmark(aqqua, drawn, tmp_path
     assert "measured" in page
 
 
+def test_classify_tells_what_is_wrong_by_the_names_of_its_options(aqqua, drawn, tmp_path):
+    features, objects = tmp_path / "features.zarr", tmp_path / "objects.parquet"
+    aqqua("embed", drawn.path, "--to", features, "--encoder", "measured")
+
+    def told(*arguments, store=drawn.path, features=features, to=objects):
+        code, out, err = aqqua("classify", store, "--features", features, "--to", to, *arguments)
+        assert ("Traceback" in err, out, objects.exists()) == (False, "", False)
+        return code, err
+
+    code, err = told(to=tmp_path / "objects.csv")
+    assert (code, "--to" in err, "ends in .parquet" in err) == (2, True, True)
+    code, err = told(store=tmp_path / "no.aqqua")
+    assert (code, "no.aqqua is no store" in err) == (2, True)
+    code, err = told(features=tmp_path / "no.zarr")
+    assert (code, "no.zarr holds no features" in err, "`aqqua embed`" in err) == (2, True, True)
+    code, err = told(features=drawn.path)
+    assert (code, "holds no features" in err) == (2, True)
+    code, err = told("--label", "taxa")
+    assert (code, "no column 'taxa'. Did you mean 'taxon'" in err, "as --label" in err) == (1, True, True)
+    code, err = told("--label", "water")
+    assert (code, "none of 24 objects has a name in 'water'" in err, "--label" in err) == (1, True, True)
+    for column in ("cruise", "instrument"):
+        code, err = told("--groups", column)
+        assert (code, "--groups none" in err, "groups=" in err) == (1, True, False)
+    code, _, err = aqqua("classify", drawn.path, "--features", features, "--to", objects, "--groups", "acquisition_id")
+    assert (code, "--groups none" in err, "groups=" in err) == (0, True, False)
+
+
 def test_the_new_verbs_tell_whose_fault_it_is(aqqua, drawn, tmp_path):
     code, _, err = aqqua("embed", drawn.path, "--to", tmp_path / "f.zarr", "--encoder", "measurd")
     assert (code, "Did you mean 'measured'" in err) == (2, True)
