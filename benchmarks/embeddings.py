@@ -23,6 +23,7 @@ from aqqua_science.pretraining import PretrainConfig, embeddings, load, pretrain
 from aqqua_science.pretraining.packing import pack
 from aqqua_science.pretraining.runs import append_line, read_lines
 from aqqua_science.pretraining.student import new_vit
+from aqqua_science.pretraining.training import computes_bfloat16
 from aqqua_science.progress import progress_bar
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "images"
@@ -50,8 +51,10 @@ WHITE = 0.999
 MOST = 4_000
 """Images of one instrument that are trained on; ISIIS has 14,000 others."""
 
+PRECISION = "bfloat16" if computes_bfloat16() else "float32"
+
 BASE = {
-    "vit": "nano", "registers": 1, "tokens_per_batch": 1_536, "prototypes": 512, "precision": "bfloat16",
+    "vit": "nano", "registers": 1, "tokens_per_batch": 1_536, "prototypes": 512, "precision": PRECISION,
     "optimizer": "muon", "learning_rate": 2e-3, "momentum": (0.98, 1.0), "student_temperature": 0.06,
     "teacher_temperature": (0.02, 0.03),
     "ibot_weight": 0.0, "koleo_weight": 0.02, "checkpoint_every": 100,

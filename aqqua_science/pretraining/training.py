@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -264,7 +265,25 @@ def _device(config):
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
         return device
+    if config.precision == "bfloat16" and not computes_bfloat16():
+        warnings.warn(
+            "this processor emulates bfloat16, several times slower than float32. Set precision='float32'.",
+            stacklevel=4,
+        )
     return torch.device("cpu")
+
+
+def computes_bfloat16():
+    """
+    Tell whether this processor has instructions for bfloat16 (AMX, or those of AVX-512 or Arm).
+
+    Returns
+    -------
+    bool
+        False where PyTorch does not know.
+    """
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(bool(known.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def prepare(store, config, *, out, draw=None):
