@@ -1,5 +1,6 @@
 """Encoders on disk, and what they make of a store."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -38,6 +39,26 @@ def save_encoder(vit, folder, *, about):
     with replacing(folder / WEIGHTS) as part:
         save_file(tensors, part, metadata={"about": json.dumps(content)})
     write_json(content, folder / "encoder.json")
+
+
+def fingerprint(vit):
+    """
+    Tell encoders apart by their weights and how they want images.
+
+    Parameters
+    ----------
+    vit : ViT
+
+    Returns
+    -------
+    str
+    """
+    wanted = {name: getattr(vit, "about", {}).get(name) for name in ("max_tokens", "square")}
+    digest = hashlib.sha256(json.dumps([vit.settings, wanted], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(vit.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def credits_of(store):

@@ -13,6 +13,7 @@ from aqqua_science import __version__
 from aqqua_science.files import plain, replacing
 from aqqua_science.images.patches import cut, pad_patches
 from aqqua_science.optional import require
+from aqqua_science.pretraining.encoders import fingerprint
 from aqqua_science.pretraining.packing import Packed
 
 PRECISIONS = ("float32", "float16", "int8")
@@ -34,7 +35,7 @@ def export(encoder, path, *, precision="float32", patches=None):
     `seen` (image, token, patch_size ** 2), `background` (image, token), `position_um` (image, token, 2), `channel`
     (image, token), `pixel_size_um` (image,) and `keep` (image, token). It gives `embedding` (image, feature), the class
     token, and `patch_tokens` (image, token, feature). Its metadata hold `settings` and `about` of the encoder as JSON,
-    and `precision`.
+    `precision` and, with float32, the encoder's `fingerprint`, since its features are the encoder's but for rounding.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def _rounded(vit):
 def _notes(vit, precision):
     """What the file says of itself."""
     about = {"aqqua_science": __version__, **getattr(vit, "about", {})}
-    return {"settings": json.dumps(vit.settings), "about": json.dumps(plain(about)), "precision": precision}
+    notes = {"settings": json.dumps(vit.settings), "about": json.dumps(plain(about)), "precision": precision}
+    return notes | ({"fingerprint": fingerprint(vit)} if precision == "float32" else {})
 
 
 class _Graph(nn.Module):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from aqqua_science.features import embed
 from aqqua_science.features.encoders import (
     Image,
     MeasuredEncoder,
@@ -15,6 +16,7 @@ from aqqua_science.features.encoders import (
 )
 from aqqua_science.images.measurements import measure
 from aqqua_science.images.shards import StoreError
+from aqqua_science.objects import TaxonClassifier
 from aqqua_science.pretraining.encoders import embeddings, save_encoder
 from aqqua_science.pretraining.exporting import export
 
@@ -60,6 +62,22 @@ def test_weights_and_settings_make_the_fingerprint_of_a_run(vit, tmp_path):
     vit.cls.data -= 1
     assert len(prints) == 2
     assert open_encoder(tmp_path / "d").fingerprint not in prints
+
+
+def test_a_run_and_its_float32_file_are_one_encoder(store, vit, tmp_path):
+    """A classifier that learned from one names the objects of the other, and refuses coarser files of the same run."""
+    save_encoder(vit, tmp_path / "run" / "encoder", about=vit.about)
+    files = {precision: tmp_path / f"{precision}.onnx" for precision in ("float32", "float16", "int8")}
+    for precision, file in files.items():
+        export(tmp_path / "run", file, precision=precision)
+    found = {name: embed(store, path, to=tmp_path / f"{name}.zarr") for name, path in files.items()}
+    learned = embed(store, tmp_path / "run", to=tmp_path / "run.zarr")
+    model = TaxonClassifier(calibration=None).fit(learned, store.table["taxon"])
+    np.testing.assert_allclose(model.predict_proba(found["float32"]), model.predict_proba(learned), atol=1e-3)
+    for name in ("float16", "int8"):
+        with pytest.raises(ValueError, match=f"these features are of {name}"):
+            model.predict(found[name])
+    assert len({features.attrs["fingerprint"] for features in found.values()}) == 3
 
 
 def test_measured_features_are_those_of_the_ruler(store):
