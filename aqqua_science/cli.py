@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from aqqua_science.terminal import (
+    known_answers,
     known_encoder,
     local_cluster,
     naming_options,
@@ -19,6 +20,7 @@ from aqqua_science.terminal import (
     say_what_next,
     stop,
     tell,
+    tell_benchmark,
     tell_facts,
     tell_ingest,
     tell_run,
@@ -355,8 +357,9 @@ def benchmark(
     stores: Annotated[list[Path], typer.Argument(help="Folders of labelled stores.")],
     out: Annotated[Path, typer.Option(help="Folder for benchmark.json and benchmark.html.")],
     encoder: Annotated[
-        str, typer.Option(help="default, measured, an ONNX file, or the folder of a run of pretraining.")
-    ] = "default",
+        str | None,
+        typer.Option(help="default (unless told), measured, an ONNX file, or the folder of a run of pretraining."),
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score these answers instead: Parquet or CSV with object_id and taxon.")
     ] = None,
@@ -366,28 +369,21 @@ def benchmark(
         list[Path] | None, typer.Option(help="Folder of another entry, to show beside this one. May be repeated.")
     ] = None,
     as_json: Json = False,
+    overwrite: Overwrite = False,
 ):
     """Judge an encoder, or somebody's answers, on labelled stores: taxa, counts, novelty, sizes, instruments."""
     from aqqua_science.objects.benchmarking import benchmark as benchmark_
-    from aqqua_science.objects.benchmarking import read_answers, score_entry
+    from aqqua_science.objects.benchmarking import score_entry
 
-    told = {"out": out, "label": label, "beside": beside or ()}
-    with resumable():
+    told = {"out": out, "label": label, "beside": beside or (), "overwrite": overwrite}
+    with resumable(), naming_options():
         if predictions is None:
-            known_encoder(encoder)
-            found = benchmark_(stores, encoder=encoder, name=name, **told)
+            known_encoder(encoder or "default")
+            found = benchmark_(stores, encoder=encoder or "default", name=name, **told)
         else:
-            found = score_entry(stores, read_answers(predictions), name=name or predictions.stem, **told)
-    if as_json:
-        print(json.dumps(found))
-        return
-    for store, part in found["stores"].items():
-        scores = part["classification"]["scores"]
-        print(f"{store}: {part['objects']:,} objects (90 % intervals)")
-        for key, score in scores.items():
-            if score["value"] is not None:
-                print(f"  {key.replace('_', ' '):20} {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
-    print(f"page: {out / 'benchmark.html'}")
+            answers = known_answers(predictions, encoder)
+            found = score_entry(stores, answers, name=name or predictions.stem, **told)
+    tell_benchmark(found, out, as_json)
 
 
 @app.command()

@@ -81,6 +81,20 @@ def known_encoder(encoder):
         stop(error, code=2)
 
 
+def known_answers(predictions, encoder):
+    """Answers of a file; leave with exit code 2 where an encoder is to answer too, or the file cannot be read."""
+    from aqqua_science.objects.answers import read_answers
+
+    if encoder is not None:
+        stop("--predictions are answers, and --encoder would give others. Leave out one of the two.", code=2)
+    if not predictions.is_file():
+        stop(f"there is no file {predictions}.", code=2)
+    try:
+        return read_answers(predictions)
+    except ValueError as error:
+        stop(error, code=2)
+
+
 _OPTIONS = {"groups=None": "--groups none", "groups=": "--groups", "label=": "--label"}
 _OPTIONS |= {"overwrite=True": "--overwrite", "features.embed(...)": "`aqqua embed`"}
 
@@ -153,6 +167,21 @@ def tell_run(run, seconds, as_json):
         return
     for name, value in {"run": run.path, **run.summary, "encoder": run.encoder, "took": f"{seconds:,.0f} s"}.items():
         print(f"{name.replace('_', ' '):18} {value}")
+
+
+def tell_benchmark(found, out, as_json):
+    """What an entry scores on each store, and what it left unanswered."""
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    for store, part in found["stores"].items():
+        print(f"{store}: {part['objects']:,} objects (90 % intervals)")
+        for key, score in part["classification"]["scores"].items():
+            if score["value"] is not None:
+                print(f"  {key.replace('_', ' '):20} {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
+        if part.get("unanswered"):
+            print(f"  {'unanswered':20} {part['unanswered']:,} objects, which count as wrong")
+    print(f"page: {out / 'benchmark.html'}")
 
 
 def tell_facts(as_json):

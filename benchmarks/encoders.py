@@ -72,7 +72,7 @@ def main():
 def _text(score):
     """A number with its interval."""
     if not isinstance(score, dict):
-        return "-" if score is None else f"{score:.3f}"
+        return "-" if score is None else f"{score:,}" if isinstance(score, int) else f"{score:.3f}"
     return "-" if score["value"] is None else f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
 
 

@@ -1,5 +1,6 @@
 """The command line that scripts rely on: exit codes, one JSON document, nothing overwritten."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -334,5 +335,57 @@ def test_the_new_verbs_tell_whose_fault_it_is(aqqua, drawn, tmp_path):
     assert (code, "float16" in err) == (2, True)
     code, _, err = aqqua("classify", drawn.path, "--features", tmp_path / "no.zarr", "--to", tmp_path / "o.parquet")
     assert (code, "holds no features" in err) == (2, True)
-    code, _, err = aqqua("benchmark", drawn.path, "--predictions", tmp_path / "no.csv", "--out", tmp_path / "b")
-    assert (code, "cannot be read" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("drawn.aqqua", "--predictions", "no.csv"), "there is no file"),
+        (("drawn.aqqua", "--predictions", "drawn.aqqua"), "there is no file"),
+        (("drawn.aqqua", "--predictions", "picture.png"), "cannot be read"),
+        (("drawn.aqqua", "--predictions", "cut.parquet"), "cannot be read"),
+        (("drawn.aqqua", "--predictions", "answers.csv", "--encoder", "default"), "Leave out one of the two"),
+        (("drawn.aqqua", "--encoder", "measurd"), "Did you mean 'measured'"),
+        (("no.aqqua", "--encoder", "measured"), "is no store"),
+        (("drawn.aqqua", "no.aqqua", "--predictions", "answers.csv"), "is no store"),
+        (("drawn.aqqua", "--predictions", "answers.csv", "--beside", "no"), "no result of a benchmark"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_asked_is_the_calls_fault(aqqua, drawn, tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    drawn.table[["object_id", "taxon"]].to_csv("answers.csv", index=False)
+    (tmp_path / "picture.png").write_bytes(encode_png(np.eye(9, dtype=np.uint8)))
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1")
+    code, out, err = aqqua("benchmark", *arguments, "--out", "judged")
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "judged").exists()
+
+
+def test_a_benchmark_tells_what_is_unanswered_and_keeps_the_entry_of_another(aqqua, drawn, tmp_path):
+    from aqqua_science.images import ingest
+    from aqqua_science.synthetic import images
+
+    named = (
+        dataclasses.replace(p, metadata=p.metadata | {"object_id": f"other {i}"}) for i, p in enumerate(images(20))
+    )
+    other = ingest(named, tmp_path / "other.aqqua")
+    answers, out = tmp_path / "answers.csv", tmp_path / "entry"
+    drawn.table[["object_id", "taxon"]][:20].to_csv(answers, index=False)
+    command = ("benchmark", drawn.path, other.path, "--predictions", answers, "--out", out)
+    code, told, err = aqqua(*command)
+    assert code == 0
+    assert "answers answers nothing of other" in err
+    assert re.search(r"unanswered +4 objects", told)
+    assert re.search(r"unanswered +20 objects", told)
+    kept = (out / "benchmark.json").read_bytes()
+    code, _, err = aqqua(*command, "--name", "mine")
+    assert (code, "name answers, not mine" in err, "--overwrite" in err) == (2, True, True)
+    assert (out / "benchmark.json").read_bytes() == kept
+    assert aqqua(*command)[0] == 0
+    assert (out / "benchmark.json").read_bytes() == kept
+    code, told, _ = aqqua(*command, "--name", "mine", "--overwrite", "--json")
+    assert (code, json.loads(told)["name"]) == (0, "mine")
+    code, _, err = aqqua("benchmark", other.path, "--predictions", answers, "--out", tmp_path / "none")
+    assert (code, "none of the 20 predictions is of a labelled object of other" in err) == (1, True)

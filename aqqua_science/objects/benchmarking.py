@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from aqqua_science.features.encoders import open_encoder
 from aqqua_science.files import write_json
 from aqqua_science.images import open_store
 from aqqua_science.objects import leaderboard, protocol, shifts, transfer
+from aqqua_science.objects.answers import check_answers, describe_answers
+from aqqua_science.objects.benchmark_page import write_page
 from aqqua_science.objects.labels import said_by_people
 from aqqua_science.objects.thresholding import main_mask
 from aqqua_science.schema import SchemaError
@@ -31,7 +34,7 @@ TIMING = "timing.json"
 
 def benchmark(
     stores, *, out, encoder="default", label="taxon", groups=None, beside=(), name=None, client=None, device="cpu",
-    rng=0,
+    rng=0, overwrite=False,
 ):  # fmt: skip
     """
     Judge an encoder on labelled stores.
@@ -62,6 +65,8 @@ def benchmark(
         For `features.embed`.
     device : str
     rng : int
+    overwrite : bool
+        Whether `out` may hold another entry, which is replaced; features that serve are kept.
 
     Returns
     -------
@@ -71,7 +76,9 @@ def benchmark(
     Raises
     ------
     SchemaError
-        If a store has no labels of two taxa.
+        If a store has no labels of two taxa, or an entry beside is of another version of the benchmark.
+    StoreError
+        If `out` holds another entry, or a folder beside none.
 
     Examples
     --------
@@ -84,33 +91,31 @@ def benchmark(
     >>> found["stores"]["drawn"]["classification"]["scores"]["accuracy"]["value"] > 0.3
     True
     """
-    out, stores = Path(out), _opened(stores)
+    out, stores, opened = Path(out), _opened(stores), open_encoder(encoder)
+    about = {"encoder": opened.name, "fingerprint": opened.fingerprint, "features": len(opened.feature_names)}
+    about["bytes"] = getattr(opened, "n_bytes", None)
+    entry = _begun(name or opened.name, label=label, rng=rng, encoder=about)
+    others = _ready(out, entry, stores, beside=beside, overwrite=overwrite)
     judged, speeds = {}, json.loads((out / TIMING).read_text()) if (out / TIMING).exists() else {}
     for store in stores:
         table, place = _table(store, label, rng), out / "features" / f"{store.path.stem}.zarr"
-        fresh, started = not place.exists(), time.perf_counter()
-        features = embed(store, encoder, rows=table.index, to=place, client=client, device=device)
-        if fresh:
-            speeds[store.path.stem] = {"images": len(table), "seconds": round(time.perf_counter() - started, 3)}
+        told = {"rows": table.index, "to": place, "client": client, "device": device}
+        features, seconds = _encoded(store, encoder, overwrite=overwrite, **told)
+        if seconds is not None:
+            speeds[store.path.stem] = {"images": len(table), "seconds": seconds}
             # Features stay when the run is killed, and opening them again tells no time.
             write_json(speeds, out / TIMING)
         judged[store.path.stem] = _labelled(store, table, features, label=label)
-    about = {k: features.attrs[k] for k in ("encoder", "fingerprint")} | {"features": features.sizes["feature"]}
-    found = {
-        "version": VERSION,
-        "name": name or str(features.attrs["encoder"]),
-        "encoder": about | {"bytes": getattr(open_encoder(encoder), "n_bytes", None)},
-        "aqqua_science": __version__,
-        "rng": rng,
-        "stores": {k: judge(data, groups=groups, rng=rng) for k, data in judged.items()},
-        "together": _across(judged, groups=groups, rng=rng),
-    }
-    write_json(found, out / leaderboard.RESULT)
-    leaderboard.write_page([found, *map(leaderboard.read_entry, beside)], out / "benchmark.html", speeds=speeds)
-    return found
+    entry["stores"] = {k: judge(data, groups=groups, rng=rng) for k, data in judged.items()}
+    entry["together"] = _across(judged, groups=groups, rng=rng)
+    write_json(entry, out / leaderboard.RESULT)
+    write_page([entry, *others], out / "benchmark.html", speeds={k: speeds[k] for k in judged if k in speeds})
+    return entry
 
 
-def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, beside=(), rng=0):
+def score_entry(
+    stores, predictions, *, out, name, label="taxon", groups=None, beside=(), rng=0, overwrite=False
+):  # fmt: skip
     """
     Score answers that somebody else gives, as an entry to an open competition.
 
@@ -118,7 +123,8 @@ def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, b
     ----------
     stores : ImageStore, str, pathlib.Path or list of these
     predictions : pandas.DataFrame
-        With `object_id` and `taxon`. Objects without an answer count as wrong.
+        With `object_id` and `taxon`. Objects without an answer count as wrong; a warning names the stores that have no
+        answer at all.
     out : str or pathlib.Path
         Folder for `benchmark.json` and `benchmark.html`.
     name : str
@@ -127,6 +133,8 @@ def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, b
     groups : dict of str to str, optional
     beside : sequence of str or pathlib.Path
     rng : int
+    overwrite : bool
+        Whether `out` may hold another entry, which is replaced.
 
     Returns
     -------
@@ -135,34 +143,19 @@ def score_entry(stores, predictions, *, out, name, label="taxon", groups=None, b
     Raises
     ------
     SchemaError
-        If a column is absent, an object has two answers, or no answer is of an object of the stores.
+        If a column is absent, an object has two answers, or no answer is of an object that is judged.
+    StoreError
+        If `out` holds another entry, or a folder beside none.
     """
-    answers = leaderboard.check_predictions(predictions)
-    found, seen = {}, 0
-    for store in _opened(stores):
-        data = _table(store, label, rng)
-        given = answers.reindex(data["object_id"].to_numpy())
-        seen += int(given.notna().sum())
-        samples, by = _groups(data)
-        told = given.fillna("").to_numpy(str), data[label].to_numpy(str)
-        scores = protocol.answer_scores(told[1], told[0], samples, groups=groups, rng=rng)
-        missing = int(given.isna().sum())
-        found[store.path.stem] = {
-            "objects": len(data),
-            "unanswered": missing,
-            "kept_together": by,
-            "groups": len(np.unique(samples)),
-            "classification": scores,
-        }
-    if not seen:
-        msg = (
-            f"none of the {len(answers):,} predictions is of an object of the stores; the first is of "
-            f"{answers.index[0]!r}. object_id must be as in the store's table."
-        )
-        raise SchemaError(msg)
-    entry = {"version": VERSION, "name": name, "aqqua_science": __version__, "rng": rng, "stores": found}
+    answers, stores = check_answers(predictions), _opened(stores)
+    entry = _begun(name, label=label, rng=rng, predictions=describe_answers(answers))
+    others = _ready(out, entry, stores, beside=beside, overwrite=overwrite)
+    tables = {store.path.stem: _table(store, label, rng) for store in stores}
+    given = {k: answers.reindex(table["object_id"].to_numpy(str)) for k, table in tables.items()}
+    _tell_silence(answers, given, name)
+    entry["stores"] = {k: _scored(tables[k], given[k], label=label, groups=groups, rng=rng) for k in tables}
     write_json(entry, Path(out) / leaderboard.RESULT)
-    leaderboard.write_page([entry, *map(leaderboard.read_entry, beside)], Path(out) / "benchmark.html")
+    write_page([entry, *others], Path(out) / "benchmark.html")
     return entry
 
 
@@ -198,30 +191,59 @@ def judge(data, *, groups=None, rng=0):
     }
 
 
-def read_answers(path):
-    """
-    Read answers from a file.
+def _begun(name, *, label, rng, **about):
+    """What is known of an entry before it is judged."""
+    return {"version": VERSION, "name": name, **about, "aqqua_science": __version__, "label": label, "rng": rng}
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        Parquet, or CSV.
 
-    Returns
-    -------
-    pandas.DataFrame
+def _ready(out, entry, stores, *, beside, overwrite):
+    """Entries to show beside; refused before anything is worked out, where the folder is another entry's."""
+    if not overwrite:
+        leaderboard.refuse_other(out, entry, stores=[store.path.stem for store in stores])
+    return leaderboard.read_others(beside, version=VERSION)
 
-    Raises
-    ------
-    SchemaError
-        If it cannot be read.
-    """
-    path = Path(path)
+
+def _encoded(store, encoder, *, to, overwrite, **told):
+    """Features of a store, and the seconds that it took; None where they were begun before."""
+    fresh, started = not to.exists(), time.perf_counter()
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        msg = f"the predictions {path} cannot be read: {error}. Pass a Parquet or CSV file with object_id and taxon."
-        raise SchemaError(msg) from error
+        features = embed(store, encoder, to=to, **told)
+    except ValueError:  # others lie there
+        if fresh or not overwrite:
+            raise
+        fresh, features = True, embed(store, encoder, to=to, overwrite=True, **told)
+    return features, round(time.perf_counter() - started, 3) if fresh else None
+
+
+def _scored(table, given, *, label, groups, rng):
+    """What an entry of answers holds of a store; those that are lacking are wrong."""
+    samples, by = _groups(table)
+    told, taxon = given.fillna("").to_numpy(str), table[label].to_numpy(str)
+    return {
+        "objects": len(table),
+        "taxa": len(np.unique(taxon)),
+        "unanswered": int(given.isna().sum()),
+        "kept_together": by,
+        "groups": len(np.unique(samples)),
+        "classification": protocol.answer_scores(taxon, told, samples, groups=groups, rng=rng),
+    }
+
+
+def _tell_silence(answers, given, name):
+    """Refuse answers of other objects altogether, and name the stores that have none."""
+    silent = [store for store, told in given.items() if told.isna().all()]
+    if len(silent) == len(given):
+        msg = (
+            f"none of the {len(answers):,} predictions is of a labelled object of {', '.join(silent)}; the first is of "
+            f"{answers.index[0]!r}. object_id must be as in the store's table."
+        )
+        raise SchemaError(msg)
+    if silent:
+        msg = (
+            f"{name} answers nothing of {', '.join(silent)}: all of their objects count as wrong. Leave out stores "
+            "that are not to be judged."
+        )
+        warnings.warn(msg, stacklevel=3)
 
 
 def _opened(stores):

@@ -1,6 +1,7 @@
 """The benchmark: planted answers are found, the same bytes come twice, entries are scored and compared."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from aqqua_science.images import ingest
 from aqqua_science.images.shards import StoreError
 from aqqua_science.objects import benchmarking, leaderboard, protocol, shifts, transfer
-from aqqua_science.objects.benchmarking import benchmark, judge, read_answers, score_entry
+from aqqua_science.objects.answers import check_answers, read_answers
+from aqqua_science.objects.benchmarking import benchmark, judge, score_entry
+from aqqua_science.objects.glossary import METRICS
 from aqqua_science.schema import SchemaError
 from aqqua_science.synthetic import images
 
@@ -32,6 +35,16 @@ def planted(rng, *, n=600, classes=6, distance=3.0, offset=0.0):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return ingest(images(60, rng=0, instruments=["UVP6", "IFCB"]), tmp_path_factory.mktemp("stores") / "drawn.aqqua")
+
+
+@pytest.fixture(scope="module")
+def cast(tmp_path_factory):
+    """Another store than `store`, of drawings of its own."""
+    drawn = list(images(20, rng=1, instruments=["UVP6"]))
+    named = [
+        dataclasses.replace(d, metadata=d.metadata | {"object_id": f"cast {d.metadata['object_id']}"}) for d in drawn
+    ]
+    return ingest(named, tmp_path_factory.mktemp("stores") / "cast.aqqua")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +97,15 @@ def test_few_samples_are_judged_as_far_as_they_can_be(n_groups, mixed):
         assert found["counting"] is found["hidden_taxa"] is None
     page = leaderboard.table_of([{"version": 2, "name": "few", "stores": {"a": found}}])
     assert page["balanced accuracy"].notna().all() == mixed
+
+
+def test_the_glossary_names_what_an_entry_holds():
+    found = judge(planted(4, n=2_000, distance=1.0))
+    absent = [metric.name for metric in METRICS if leaderboard.at(found, metric.path) is None]
+    assert absent == ["unanswered"], "of an encoder, none is"
+    guesses = [leaderboard.at(found, metric.guessing) for metric in METRICS if isinstance(metric.guessing, tuple)]
+    assert len(guesses) == 4
+    assert guesses == pytest.approx([1 / 6] * 4, abs=0.01)
 
 
 def test_more_examples_score_higher():
@@ -203,13 +225,6 @@ def test_encoding_times_outlive_a_run_that_breaks_off(store, tmp_path):
     assert json.loads((tmp_path / "out" / "timing.json").read_text())["drawn"]["images"] == 60
 
 
-def test_the_page_needs_nothing_from_outside(judged):
-    page = (judged[0] / "benchmark.html").read_text(encoding="utf-8")
-    assert "http" not in page
-    assert "<script" not in page
-    assert "drawn" in page
-
-
 def test_an_entry_is_scored_and_what_it_leaves_out_is_wrong(store, judged, tmp_path):
     answers = store.table[["object_id", "taxon"]]
     whole = score_entry(store, answers, out=tmp_path / "a", name="truth")["stores"]["drawn"]
@@ -220,6 +235,64 @@ def test_an_entry_is_scored_and_what_it_leaves_out_is_wrong(store, judged, tmp_p
     table = leaderboard.table_of([leaderboard.read_entry(f) for f in (tmp_path / "b", judged[0], tmp_path / "a")])
     assert table["entry"].iloc[0] == "truth"
     assert set(table["entry"]) == {"truth", "half", "measured"}
+
+
+def test_what_is_left_unanswered_is_told(store, cast, judged, tmp_path):
+    answers = store.table[["object_id", "taxon"]]
+    answers = answers.assign(taxon=answers["taxon"].where(np.arange(60) < 50, ["", None] * 30))
+    with pytest.warns(UserWarning, match="half answers nothing of cast: all of their objects count as wrong"):
+        found = score_entry([store, cast], answers, out=tmp_path, name="half", beside=[judged[0]])["stores"]
+    assert {name: (part["unanswered"], part["objects"]) for name, part in found.items()} == {
+        "drawn": (10, 60),
+        "cast": (20, 20),
+    }
+    page = (tmp_path / "benchmark.html").read_text(encoding="utf-8")
+    assert "half leaves 10 of the 60 objects unanswered" in page
+    assert "half leaves all 20 objects unanswered" in page
+    with pytest.raises(SchemaError, match="none of the 60 predictions is of a labelled object of cast; the first is"):
+        score_entry(cast, store.table[["object_id", "taxon"]], out=tmp_path / "none", name="none")
+
+
+def test_a_folder_keeps_its_entry(store, cast, judged, tmp_path):
+    answers = store.table[["object_id", "taxon"]]
+    score_entry(store, answers, out=tmp_path, name="truth")
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    score_entry(store, answers[::-1], out=tmp_path, name="truth")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first, "the same answers in another order"
+    with pytest.raises(
+        StoreError, match=r"holds another entry of the benchmark: name truth, not lies\. Pass overwrite=True"
+    ):
+        score_entry(store, answers, out=tmp_path, name="lies")
+    with pytest.raises(StoreError, match=r"predictions [0-9a-f]{16}, not [0-9a-f]{16}"):
+        score_entry(store, answers[:-1], out=tmp_path, name="truth")
+    with pytest.raises(StoreError, match=r"encoder none, not [0-9a-f]{16}; predictions [0-9a-f]{16}, not none"):
+        benchmark(store, encoder="measured", out=tmp_path, name="truth")
+    with pytest.raises(StoreError, match="it judges drawn too"):
+        score_entry(cast, answers, out=tmp_path, name="truth")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+    benchmark(store, encoder="measured", out=tmp_path, overwrite=True)
+    assert (tmp_path / "benchmark.json").read_bytes() == (judged[0] / "benchmark.json").read_bytes()
+
+
+class Ruler:
+    """An encoder that tells how many pixels an image has."""
+
+    name, fingerprint, feature_names = "ruler", "0" * 16, ("height", "width")
+
+    def __call__(self, pictures):
+        return np.array([picture.pixels.shape[:2] for picture in pictures], np.float32)
+
+
+def test_overwriting_keeps_features_that_serve_and_replaces_others(store, tmp_path):
+    encode = functools.partial(benchmarking._encoded, store, to=tmp_path / "f.zarr", rows=store.rows(None))
+    ruler = Ruler()
+    assert encode("measured", overwrite=False)[1] > 0
+    assert encode("measured", overwrite=True)[1] is None
+    with pytest.raises(ValueError, match="holds other features"):
+        encode(ruler, overwrite=False)
+    features, seconds = encode(ruler, overwrite=True)
+    assert features.to_numpy().tolist() == [list(picture.shape[:2]) for picture in store[store.rows(None)]]
+    assert seconds > 0
 
 
 def test_names_in_a_page_are_text(store, tmp_path):
@@ -234,6 +307,7 @@ def test_names_in_a_page_are_text(store, tmp_path):
         (pd.DataFrame({"object_id": ["a", "a"], "taxon": ["x", "y"]}), "'a' has several"),
         (pd.DataFrame({"object_id": [], "taxon": []}), "there is none"),
         (pd.DataFrame({"object_id": ["nowhere"], "taxon": ["x"]}), "none of the 1 predictions"),
+        (pd.DataFrame({"object_id": ["a"], "taxon": [None]}), "there is none"),
     ],
 )
 def test_bad_answers_are_refused(store, tmp_path, answers, message):
@@ -248,8 +322,24 @@ def test_bad_input_is_told_with_its_remedy(store, judged, tmp_path):
         benchmark([store, store], encoder="measured", out=tmp_path)
     with pytest.raises(StoreError, match="no result of a benchmark"):
         leaderboard.read_entry(tmp_path)
-    with pytest.raises(SchemaError, match="cannot be read"):
-        read_answers(tmp_path / "no.csv")
+    with pytest.raises(StoreError, match="no result of a benchmark"):
+        benchmark(store, encoder="measured", out=tmp_path / "out", beside=[tmp_path])
+    assert not (tmp_path / "out").exists(), "told before anything is encoded"
     old = judged[1] | {"version": 0}
     with pytest.raises(SchemaError, match=r"versions \[0, 2\]"):
         leaderboard.table_of([judged[1], old])
+
+
+def test_answers_are_read_by_what_a_file_holds(tmp_path):
+    answers = pd.DataFrame({"object_id": ["007", "é"], "taxon": ["Salpa<Thaliacea", None]})
+    answers.to_parquet(tmp_path / "answers")
+    answers.to_csv(tmp_path / "answers.txt", index=False, encoding="utf-8-sig")
+    for name in ("answers", "answers.txt"):
+        assert check_answers(read_answers(tmp_path / name)).to_dict() == {"007": "Salpa<Thaliacea"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 cut short", b"\x89PNG\r\n\x1a\n\xff\xd8", b"PK\x03\x04\xff\xfe\xfd"])
+def test_what_holds_no_answers_is_told(tmp_path, content):
+    (tmp_path / "answers.zip").write_bytes(content)
+    with pytest.raises(SchemaError, match=r"cannot be read.*Pass a Parquet or CSV file with object_id and taxon"):
+        read_answers(tmp_path / "answers.zip")
