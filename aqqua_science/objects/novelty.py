@@ -2,23 +2,18 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import schema
-from . import distortion
+from . import distortion, persistence
 from .crossfitting import deal_folds
 from .feature_input import blocks, fingerprint_of, orient
 from .labels import number_groups
-from .vectors import Scale, read_vectors
+from .novelty_methods import METHODS, GivenHead
+from .vectors import read_vectors
 
-_PRINCIPAL_VARIANCE = 0.9
-_SHRINKAGES = np.logspace(-6, 0, 19)
-_FOLDS_OF_SHRINKAGE = 5
 _BY_LOGITS = ("energy", "vim")
 
 
@@ -219,6 +214,43 @@ class NoveltyScorer(BaseEstimator):
         self.threshold_ = distortion.best_threshold(curve)
         return self
 
+    def save(self, path):
+        """
+        Write the scorer to a file of arrays and JSON, which runs no code when it is read.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            Ends in ``.npz``.
+
+        Raises
+        ------
+        ValueError
+            If the scorer has a `head`, which is code.
+        """
+        check_is_fitted(self)
+        persistence.write_scorer(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """
+        Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+
+        Returns
+        -------
+        NoveltyScorer
+
+        Raises
+        ------
+        ValueError
+            If the file is none, is damaged or is of a later version.
+        """
+        return persistence.read_scorer(cls, path)
+
     def _known(self, features, taxon):
         """Features and class numbers of the objects to learn from."""
         x, names = read_vectors(features), np.asarray(taxon, dtype=object)
@@ -234,21 +266,13 @@ class NoveltyScorer(BaseEstimator):
         return x, labels
 
     def _fitted(self, x, labels, part=1.0):
-        """A scorer of the chosen method, from all objects or a part."""
+        """The chosen method, that has learned from all objects or a part."""
         if self.head is not None:
-            return _Energy(self.head)
-        scale = Scale(x)
-        x = scale(x)
-        if self.method == "knn":
-            # Among fewer objects the same distance is reached by a nearer neighbour.
-            return _Nearest(scale, x, max(min(1, self.n_neighbors), round(self.n_neighbors * part)))
-        if self.method == "mahalanobis":
-            return _Mahalanobis(scale, x, labels)
-        # From fewer objects the same penalty would draw the logits nearer to zero.
-        head = LogisticRegression(max_iter=1000, C=1 / part).fit(x, labels)
-        return (
-            _Energy(_Logits(scale, head)) if self.method == "energy" else _Residual(scale, x, head, self.n_components)
-        )
+            return GivenHead(self.head)
+        return self._new_model().fit(x, labels, part=part)
+
+    def _new_model(self):
+        return METHODS[self.method](n_neighbors=self.n_neighbors, n_components=self.n_components)
 
     def _scores_of_unseen(self, x, labels, groups):
         """Score each known object by a fit to the other folds, if these hold its taxon."""
@@ -273,125 +297,10 @@ class NoveltyScorer(BaseEstimator):
         return scores
 
     def _check_settings(self):
-        methods = ("mahalanobis", "knn", "energy", "vim")
-        if self.method not in methods:
-            near = schema.nearest_name(self.method, methods)
-            msg = f"method must be one of {', '.join(methods)}; got {self.method!r}.{near}"
+        if self.method not in METHODS:
+            near = schema.nearest_name(self.method, METHODS)
+            msg = f"method must be one of {', '.join(METHODS)}; got {self.method!r}.{near}"
             raise ValueError(msg)
         if self.head is not None and self.method != "energy":
             msg = f"head belongs to method 'energy'; got {self.method!r}. Leave it out."
             raise ValueError(msg)
-
-
-class _Mahalanobis:
-    """Squared distance to the nearest class mean, whitened by the shared covariance."""
-
-    def __init__(self, scale, x, labels):
-        self.scale = scale
-        present = np.unique(labels)
-        means = np.stack([x[labels == label].mean(axis=0) for label in present])
-        residuals = x - means[np.searchsorted(present, labels)]
-        values, vectors = _shrunk(residuals, _best_shrinkage(residuals))
-        self.whiten = vectors / np.sqrt(values)
-        self.means = means @ self.whiten
-
-    def score(self, x):
-        """Novelty of features."""
-        x = self.scale(x) @ self.whiten
-        least = np.full(len(x), np.inf)
-        for mean in self.means:
-            least = np.minimum(least, np.square(x - mean).sum(axis=1))
-        return least
-
-
-class _Nearest:
-    """Distance to the n-th nearest known object on the unit sphere."""
-
-    def __init__(self, scale, x, n_neighbors):
-        if not 1 <= n_neighbors <= len(x):
-            msg = f"n_neighbors must lie between 1 and the {len(x)} objects of a fit; got {n_neighbors}."
-            raise ValueError(msg)
-        self.scale = scale
-        self.index = NearestNeighbors(n_neighbors=n_neighbors).fit(_unit(x))
-
-    def score(self, x):
-        """Novelty of features."""
-        return self.index.kneighbors(_unit(self.scale(x)))[0][:, -1]
-
-
-class _Logits:
-    """Logits of a logistic regression, two taxa like many."""
-
-    def __init__(self, scale, head):
-        self.scale = scale
-        two = len(head.classes_) == 2
-        # Two taxa are stored as one difference; halves of it are the symmetric pair that more taxa would have.
-        self.weights = np.concatenate([-head.coef_, head.coef_]) / 2 if two else head.coef_
-        self.biases = np.concatenate([-head.intercept_, head.intercept_]) / 2 if two else head.intercept_
-
-    def __call__(self, x):
-        return self.scale(x) @ self.weights.T + self.biases
-
-
-class _Energy:
-    """Minus the log of the summed exponentials of logits."""
-
-    def __init__(self, logits):
-        self.logits = logits
-
-    def score(self, x):
-        """Novelty of features."""
-        values = np.asarray(self.logits(x), dtype=float)
-        if values.ndim != 2 or len(values) != len(x) or not np.isfinite(values).all():
-            msg = f"head must return finite logits of shape ({len(x)}, n_taxa); got {values.shape}."
-            raise ValueError(msg)
-        energy = logsumexp(values, axis=1)
-        if len(x) and np.abs(energy).max() < 1e-6:
-            msg = "head returns log-probabilities, whose energy is always zero. Give logits, before the softmax."
-            raise ValueError(msg)
-        return -energy
-
-
-class _Residual:
-    """Length outside the principal directions, as one more logit, against all others."""
-
-    def __init__(self, scale, x, head, n_components):
-        self.scale, self.logits = scale, _Logits(scale, head)
-        self.origin = -np.linalg.pinv(self.logits.weights) @ self.logits.biases
-        values, vectors = np.linalg.eigh(np.cov((x - self.origin).T, bias=True))
-        share = np.cumsum(values[::-1]) / values.sum()
-        kept = n_components or int(np.searchsorted(share, _PRINCIPAL_VARIANCE) + 1)
-        if kept >= x.shape[1]:
-            msg = f"n_components must leave a direction over: less than {x.shape[1]} features; got {kept}."
-            raise ValueError(msg)
-        self.rest = vectors[:, : x.shape[1] - kept]
-        logits = (x @ self.logits.weights.T + self.logits.biases).max(axis=1)
-        self.alpha = logits.mean() / self._length(x).mean()
-
-    def _length(self, x):
-        return np.linalg.norm((x - self.origin) @ self.rest, axis=1)
-
-    def score(self, x):
-        """Novelty of features."""
-        return self.alpha * self._length(self.scale(x)) - logsumexp(self.logits(x), axis=1)
-
-
-def _shrunk(residuals, shrinkage):
-    """Eigenvalues and vectors of a covariance drawn towards equal variances in all directions."""
-    values, vectors = np.linalg.eigh(residuals.T @ residuals / len(residuals))
-    return (1 - shrinkage) * values.clip(0) + shrinkage * values.mean(), vectors
-
-
-def _best_shrinkage(residuals):
-    """Shrinkage under which residuals not used for the covariance are most likely."""
-    fold = np.random.default_rng(0).permutation(len(residuals)) % _FOLDS_OF_SHRINKAGE
-    loss = np.zeros(len(_SHRINKAGES))
-    for number in range(_FOLDS_OF_SHRINKAGE):
-        values, vectors = _shrunk(residuals[fold != number], _SHRINKAGES[:, None])
-        unseen = np.square(residuals[fold == number] @ vectors).sum(axis=0)
-        loss += np.sum(unseen / values + np.log(values) * np.sum(fold == number), axis=1)
-    return _SHRINKAGES[loss.argmin()]
-
-
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

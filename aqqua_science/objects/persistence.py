@@ -1,4 +1,4 @@
-"""What a file keeps of a classifier, and the classifier made of it."""
+"""What a file keeps of a classifier or a novelty scorer, and what is made of it."""
 
 import numpy as np
 
@@ -6,7 +6,8 @@ from aqqua_science.objects.array_files import read_arrays, write_arrays
 from aqqua_science.objects.calibration import SCALINGS
 from aqqua_science.objects.taxonomy import Taxonomy
 
-_KIND = "TaxonClassifier"
+_CLASSIFIER = "TaxonClassifier"
+_SCORER = "NoveltyScorer"
 _KEPT = ("calibration_", "scores_", "untested_classes_", "n_unlabelled_", "n_features_in_", "fingerprint_")
 
 
@@ -46,7 +47,7 @@ def write_classifier(model, path):
     arrays |= {f"scaling_{name}": array for name, array in model.scaling_.arrays().items()}
     if kind == "numbers":
         arrays["classes"] = model.classes_
-    write_arrays(path, arrays, kind=_KIND, about=about)
+    write_arrays(path, arrays, kind=_CLASSIFIER, about=about)
 
 
 def read_classifier(kind, path):
@@ -68,7 +69,7 @@ def read_classifier(kind, path):
     ValueError
         If the file is none, is damaged or is of a later version.
     """
-    about, arrays = read_arrays(path, kind=_KIND)
+    about, arrays = read_arrays(path, kind=_CLASSIFIER)
     parameters = about["parameters"]
     if isinstance(parameters["class_weight"], list):
         parameters["class_weight"] = dict(parameters["class_weight"])
@@ -84,6 +85,63 @@ def read_classifier(kind, path):
     model.held_out_ = None
     model.scaling_ = SCALINGS[about["scaling"]].from_arrays(_under(arrays, "scaling_"))
     model.head_ = model._new_head().restore(_under(arrays, "head_"))
+    return model
+
+
+def write_scorer(model, path):
+    """
+    Write a fitted scorer of novelty.
+
+    Parameters
+    ----------
+    model : NoveltyScorer
+    path : str or pathlib.Path
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.npz``, or the scorer has a head, which is code.
+    """
+    if model.head is not None:
+        msg = "a scorer with a head of your own cannot be saved: a file of arrays holds no code. Fit one without head."
+        raise ValueError(msg)
+    parameters = {name: value for name, value in model.get_params().items() if name != "head"}
+    if not isinstance(model.random_state, int):
+        parameters["random_state"] = None
+    state = {"n_features_in_": model.n_features_in_, "fingerprint_": model.fingerprint_}
+    about = {"parameters": parameters, "classes": model.classes_.tolist(), "state": state}
+    arrays = {f"model_{name}": array for name, array in model._model.arrays().items()}
+    # Not as JSON, which knows no infinite threshold.
+    arrays |= {"threshold": np.array(model.threshold_), "known_scores": model.known_scores_}
+    write_arrays(path, arrays, kind=_SCORER, about=about)
+
+
+def read_scorer(kind, path):
+    """
+    Read a fitted scorer of novelty.
+
+    Parameters
+    ----------
+    kind : type
+        NoveltyScorer.
+    path : str or pathlib.Path
+
+    Returns
+    -------
+    NoveltyScorer
+
+    Raises
+    ------
+    ValueError
+        If the file is none, is damaged or is of a later version.
+    """
+    about, arrays = read_arrays(path, kind=_SCORER)
+    model = kind(**about["parameters"])
+    for name, value in about["state"].items():
+        setattr(model, name, value)
+    model.classes_ = np.array(about["classes"], dtype=str)
+    model.threshold_, model.known_scores_ = float(arrays["threshold"]), arrays["known_scores"]
+    model._model = model._new_model().restore(_under(arrays, "model_"))
     return model
 
 

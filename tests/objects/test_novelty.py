@@ -6,11 +6,12 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from aqqua_science.objects import NoveltyScorer
+from aqqua_science.objects import NoveltyScorer, TaxonClassifier
 from aqqua_science.objects.distortion import (
     best_threshold,
     community_distortion,
@@ -234,6 +235,46 @@ def test_features_of_another_encoder_are_refused(known):
     assert_allclose(scorer.score(labelled(x, "abc")), scorer.score(x))
     with pytest.raises(ValueError, match="def"):
         scorer.score(labelled(x, "def"))
+
+
+@pytest.mark.parametrize("n_taxa", [2, 4])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_scorer_says_the_same_to_the_bit(strangers, method, n_taxa, tmp_path):
+    x, taxon = clusters(0, n_taxa=n_taxa)
+    scorer = NoveltyScorer(method, n_neighbors=7, recall=0.9, random_state=3).fit(labelled(x, "abc"), taxon)
+    for limit in (scorer.threshold_, -np.inf):
+        scorer.threshold_ = limit
+        scorer.save(tmp_path / "scorer.npz")
+        loaded = NoveltyScorer.load(tmp_path / "scorer.npz")
+        assert loaded.score(strangers).tobytes() == scorer.score(strangers).tobytes()
+        assert_array_equal(loaded.predict(x), scorer.predict(x))
+    assert loaded.set_threshold(recall=0.5).threshold_ == scorer.set_threshold(recall=0.5).threshold_
+    assert (loaded.get_params(), loaded.classes_.tolist()) == (scorer.get_params(), scorer.classes_.tolist())
+    with pytest.raises(ValueError, match="fingerprint def"):
+        loaded.score(labelled(x, "def"))
+    with pytest.raises(ValueError, match="shape"):
+        loaded.score(x[:, :4])
+
+
+def test_a_scorer_that_is_damaged_or_none_or_code_is_refused(known, tmp_path):
+    x, taxon = known
+    path = tmp_path / "scorer.npz"
+    with pytest.raises(NotFittedError):
+        NoveltyScorer().save(path)
+    with pytest.raises(ValueError, match=r"ends in \.npz"):
+        NoveltyScorer().fit(x, taxon).save(tmp_path / "scorer.pkl")
+    head = LogisticRegression().fit(x, taxon)
+    with pytest.raises(ValueError, match=r"holds no code\. Fit one without head"):
+        NoveltyScorer("energy", head=head.decision_function).fit(x, taxon).save(path)
+    TaxonClassifier().fit(x, taxon).save(path)
+    with pytest.raises(ValueError, match=r"is no NoveltyScorer but 'aqqua_science\.TaxonClassifier'"):
+        NoveltyScorer.load(path)
+    NoveltyScorer().fit(x, taxon).save(path)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 30):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"It is none, or damaged\. Write one with NoveltyScorer\.save"):
+            NoveltyScorer.load(path)
 
 
 def test_lazy_features_are_scored(known):
