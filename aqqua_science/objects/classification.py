@@ -221,7 +221,7 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if self.held_out_ is None:
-            msg = "nothing was held out, or it was not saved. Fit with calibration='temperature', and two objects a taxon."
+            msg = "nothing was held out, or it was not saved. Fit with a calibration, and two objects of each taxon."
             raise ValueError(msg)
         return self._named(self.held_out_.iloc[:, : len(self.classes_)].to_numpy(float), self.held_out_.index)
 

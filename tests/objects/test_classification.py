@@ -208,6 +208,21 @@ def test_rows_without_a_label_are_left_out():
     assert_array_equal(model.predict_proba(X), small("logistic").fit(X[known], y[known]).predict_proba(X))
 
 
+def test_objects_of_the_fit_are_named_by_others_than_themselves():
+    """Of chance nobody knows more than chance, but the nearest neighbour of an object is the object."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(400, 5)), rng.choice(["Calanus", "Oithona"], 400).astype(object)
+    y[7] = None
+    model = TaxonClassifier("knn", settings={"n_neighbours": 1}).fit(X, y)
+    found = model.classify_held_out()
+    assert found.index.tolist() == [row for row in range(400) if row != 7]
+    assert 0.4 < (found["taxon"] == y[found.index]).mean() == model.scores_["accuracy"] < 0.6
+    assert (model.predict(X[found.index]) == y[found.index]).all()
+    assert list(found) == list(model.classify(X[:3]))
+    with pytest.raises(ValueError, match=r"nothing was held out.* Fit with a calibration"):
+        TaxonClassifier("knn", calibration=None).fit(X, y).classify_held_out()
+
+
 def test_a_taxon_of_one_object_is_learned_and_told():
     X, y = clouds(60, rng=8)
     X[0], y[0] = [9.0, 9.0, 9.0], "Oikopleura"
