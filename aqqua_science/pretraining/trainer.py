@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aqqua_science.pretraining import checkpoints, schedules
 from aqqua_science.pretraining.encoders import begin_from
+from aqqua_science.pretraining.orthogonal import Muon
 from aqqua_science.pretraining.student import Student, Teacher, weights
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
@@ -236,7 +237,8 @@ def optimizers(student, config):
     inner = {id(p) for p in student.vit.blocks.parameters() if p.ndim == 2}
     matrices = [p for p in groups[0]["params"] if id(p) in inner]
     groups[0]["params"] = [p for p in groups[0]["params"] if id(p) not in inner]
-    muon = torch.optim.Muon([groups[0] | {"params": matrices}], lr=rate, adjust_lr_fn="match_rms_adamw")
+    half = torch.bfloat16 if config.precision == "bfloat16" else None
+    muon = Muon([groups[0] | {"params": matrices}], lr=rate, dtype=half)
     return [muon, torch.optim.AdamW(groups, lr=rate)]
 
 
