@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 
+# Crystal jellies, ghost shrimps and snow crabs live: these words count only where they end a name.
 _THINGS = (
-    r"art[ei]facts?|background|bad.?focus|beads?|blobs?|bubbles?|crystals?|dead|detritus|dust|fa?ecal|fa?eces"
-    r"|fib(?:re|er)s?|ghosts?|glue|junk|missed|no[nt].?living|noise|plastics?|reflections?|scratch(?:es)?|shadows?"
-    r"|smears?|snow|streaks?|turbid"
+    r"aggregates?|art[ei]facts?|background|bad.?focus|beads?|blobs?|bubbles?|dead|detritus|dust|fa?ecal|fa?eces"
+    r"|fib(?:re|er)s?|fluffy?|glue|junk|marine.snow|no[nt].?living|noise|plastics?|reflections?|scratch(?:es)?"
+    r"|shadows?|smears?|streaks?|turbid|(?:crystals?|ghosts?|snow)(?=\s*(?:[<>]|$))"
 )
-_LEFTOVERS = r"unknown|unidentified|unclassified"
+_LEFTOVERS = r"missed|unknown|unidentified|unclassified"
 _LIFELESS = re.compile(rf"(?:^|[\W_])(?:{_THINGS})(?:[\W_]|$)", re.IGNORECASE)
 _NO_PLANKTON = re.compile(rf"(?:^|[\W_])(?:{_THINGS}|{_LEFTOVERS})(?:[\W_]|$)|^other", re.IGNORECASE)
 
@@ -18,8 +19,9 @@ def is_lifeless(names):
     """
     Tell what does not live, or no longer, by the name.
 
-    Such are detritus, pellets, carcasses, bubbles, plastic and faults of the picture, as EcoTaxa, ZooScan, ISIIS and
-    FlowCam projects write them. What is ``unknown``, ``unidentified`` or ``other`` is not among them: it may live.
+    Such are detritus, aggregates, pellets, carcasses, bubbles, plastic and faults of the picture, as EcoTaxa, ZooScan,
+    ISIIS and FlowCam projects write them. What is ``unknown``, ``unidentified``, ``missed`` or ``other`` is not among
+    them: it may live.
 
     Parameters
     ----------
@@ -49,7 +51,8 @@ def is_plankton(names):
     -------
     numpy.ndarray of bool
         False for all that `is_lifeless` finds, and for classes of what nobody named (``unknown``, ``unidentified``,
-        ``unclassified``, ``other...``): they may hold plankton, but are no taxon whose score would tell anything.
+        ``unclassified``, ``missed``, ``other...``): they may hold plankton, but are no taxon whose score would tell
+        anything.
 
     Examples
     --------

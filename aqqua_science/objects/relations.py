@@ -1,6 +1,7 @@
 """Published relations between the size of plankton and its carbon: where they come from and whom they are for."""
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -222,14 +223,17 @@ def candidates(taxon, relations, *, parents=None, fallback=None):
     """
     Find the relations for a taxon: its own, else those of the nearest taxon that it belongs to.
 
+    A name of several words that has none goes by its first, if that has one: ``Calanus finmarchicus``, ``Copepoda
+    sp.`` and ``Ceratium_fusus``.
+
     Parameters
     ----------
     taxon : str
     relations : pandas.DataFrame
     parents : dict of str to str, optional
     fallback : str, optional
-        Name of the relation for taxa without one, also for what is ``unknown``, ``unidentified`` or ``other``, which
-        may live; never used for what does not (`aqqua_science.objects.living.is_lifeless`).
+        Name of the relation for taxa without one, also for what is ``unknown``, ``missed`` or ``other``, which may
+        live; never used for what does not (`aqqua_science.objects.living.is_lifeless`).
 
     Returns
     -------
@@ -246,6 +250,9 @@ def candidates(taxon, relations, *, parents=None, fallback=None):
             return list(rows), "" if name == names[0] else f"by {name}"
         if is_lifeless([name])[0]:
             return [], f"no relation for {name}, which does not live"
+        first = re.split(r"[\s_]", name)[0]
+        if rows := index.get(first.casefold()):
+            return list(rows), f"by {first}"
     if fallback is None:
         return [], "no relation for this taxon"
     return [row_of(fallback, relations)], "by the fallback"

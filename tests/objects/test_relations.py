@@ -1,5 +1,7 @@
 """Constants of the relations against published numbers, their units and shape, and who gets which."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -154,11 +156,47 @@ def test_a_circle_of_parents_ends():
         ("Hydrozoa", "lucas_2011_cnidarians"),
         ("detritus", "alldredge_1998_marine_snow"),
         ("living>Eukaryota>Harosa>Rhizaria>Unheard", "mendendeuer_2000_protists"),
+        # Marine snow does not live, but has a relation, under all the names that UVP projects give it.
+        ("aggregates", "alldredge_1998_marine_snow"),
+        ("fluffy<detritus", "alldredge_1998_marine_snow"),
+        ("dark<fluffy", "alldredge_1998_marine_snow"),
     ],
 )
 def test_each_taxon_gets_its_relation(taxon, first):
     rows, _ = candidates(taxon, RELATIONS)
     assert NAMES[rows[0]] == first
+
+
+@pytest.mark.parametrize(
+    ("taxon", "first", "note"),
+    [
+        ("Calanus finmarchicus", "kiorboe_2013_copepods", "by Calanus"),
+        ("Copepoda sp.", "kiorboe_2013_copepods", "by Copepoda"),
+        ("Ceratium_fusus", "mendendeuer_2000_dinoflagellates", "by Ceratium"),
+        ("egg<Calanus finmarchicus", "kiorboe_2013_copepods", "by Calanus"),
+        ("Limacina helicina<Thecosomata", "kiorboe_2013_gastropods", "by Thecosomata"),
+    ],
+)
+def test_a_species_goes_by_its_genus(taxon, first, note):
+    rows, told = candidates(taxon, RELATIONS)
+    assert (NAMES[rows[0]], told) == (first, note)
+
+
+@pytest.mark.parametrize("taxon", ["fecal pellet", "Copepoda dead", "detritus_blob", "marine debris", "", " "])
+def test_a_first_word_brings_no_carbon_to_what_does_not_live_or_has_no_relation(taxon):
+    assert candidates(taxon, RELATIONS)[0] == []
+
+
+def test_families_of_phaeodaria_go_with_phaeodaria(shared_data):
+    """By the tree of taxa of a published set of UVP5 images: every family and genus below Phaeodaria."""
+    tree = pd.read_csv(shared_data / "insitu/ThelmaPana+planktyp/data/extract_zoo/UVP5_taxo.tsv", sep="\t")
+    names, branch = tree["levelName"].str.strip(" ¦°-"), tree["levelName"].str.rstrip()
+    depth = branch.str.len() - names.str.len()
+    top = names.eq("Phaeodaria").argmax()
+    below = itertools.takewhile(lambda row: depth[row] > depth[top], range(top + 1, len(names)))
+    found = [names[row] for row in below if names[row][0].isupper()]
+    assert {"Aulacanthidae", "Aulosphaeridae", "Coelodendridae", "Castanellidae", "Aulacantha"} <= set(found)
+    assert {tuple(candidates(name, RELATIONS)[0]) for name in found} == {tuple(candidates("Phaeodaria", RELATIONS)[0])}
 
 
 THINGS = (
@@ -182,13 +220,12 @@ THINGS = (
         "ghost",
         "glue",
         "junk",
-        "missed",
         "noise",
         "nonliving",
         "non-living",
     ),
     *("not living", "not-living", "not_living", "plastic", "plastic<other", "reflection", "scratch", "shadow", "smear"),
-    *("streak", "turbid"),
+    *("streak", "turbid", "crystal", "salt crystals", "ghost<Copepoda", "det_aggregate_dark"),
 )
 """Names of classes without life in EcoTaxa, ZooScan, ISIIS and FlowCam projects."""
 
@@ -200,7 +237,7 @@ def test_no_fallback_brings_carbon_to_what_does_not_live(taxon):
     assert "does not live" in note
 
 
-@pytest.mark.parametrize("taxon", ["unknown", "unidentified", "other<living", "other_to_check"])
+@pytest.mark.parametrize("taxon", ["unknown", "unidentified", "Missed", "other<living", "other_to_check"])
 def test_what_nobody_named_may_live_but_is_no_plankton_to_score(taxon):
     assert candidates(taxon, RELATIONS, fallback="lehette_2009_mesozooplankton")[1] == "by the fallback"
     assert (is_lifeless([taxon]).tolist(), is_plankton([taxon]).tolist()) == ([False], [False])
@@ -209,13 +246,14 @@ def test_what_nobody_named_may_live_but_is_no_plankton_to_score(taxon):
 def test_what_does_not_live_is_no_plankton():
     assert is_lifeless(THINGS).all()
     assert not is_plankton(THINGS).any()
-    assert not is_plankton(["detritus", "marine snow"]).any()
+    assert not is_plankton(["detritus", "marine snow", "aggregates", "fluffy<detritus", "dark<fluffy"]).any()
 
 
 def test_taxa_of_the_relations_live_but_for_marine_snow():
-    """Words within names are no reason: Noctiluca is no noise, and Beroida no bead."""
+    """Words within names are no reason: Noctiluca is no noise, Beroida no bead, and a snow crab no snow."""
     named = RELATIONS.loc[RELATIONS["name"] != "alldredge_1998_marine_snow", "taxa"].str.split(";").explode()
     taxa = [*named[named != ""], "Noctiluca", "Shadowia", "mother", "Gloeotrichia"]
+    taxa += ["snow crab", "ghost shrimp", "crystal jelly", "ghost_crab<Decapoda"]
     assert is_plankton(taxa).all()
     assert is_plankton([]).dtype == bool
 
