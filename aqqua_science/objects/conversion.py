@@ -23,8 +23,8 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
         sphere: give the biovolume where you have it; without it relations that take an area go before those that take a
         volume.
     relation : str or dict of str to str, optional
-        Name of the relation for all objects, or for some taxa; the names are those of
-        `aqqua_science.objects.relations.published`.
+        Name of the relation for all objects, or for some taxa, named as the objects are; the names of relations are
+        those of `aqqua_science.objects.relations.published`.
     relations : pandas.DataFrame, optional
         Relations to use, with the columns of `published()`; append rows of your own to it.
     parents : dict of str to str, optional
@@ -44,7 +44,7 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     SchemaError
         If a column is absent, or sizes are negative or plainly not in the unit of their name.
     ValueError
-        If there is no relation of that name.
+        If there is no relation of that name, or no object of a taxon in `relation`.
 
     Notes
     -----
@@ -124,7 +124,7 @@ def carbon_interval(
     SchemaError
         As `carbon`, or if `probabilities` do not fit the objects.
     ValueError
-        If `level` or `n_draws` cannot be.
+        As `carbon`, or if `level` or `n_draws` cannot be.
 
     Notes
     -----

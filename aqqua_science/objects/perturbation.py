@@ -8,7 +8,7 @@ import pandas as pd
 from aqqua_science import schema
 
 from .bodies import assign, refuse_other_units
-from .relations import evaluate, power, published, validate
+from .relations import evaluate, power, published, row_of, validate
 
 _LN10 = np.log(10)
 _BLOCK = 1_000_000
@@ -91,6 +91,7 @@ def prepare(objects, *, relation=None, relations=None, parents=None, fallback=No
     """
     relations = published() if relations is None else validate(relations)
     taxa, weights = _taxa(objects, probabilities, top, named=not isinstance(relation, str))
+    _refuse_unknown(objects if probabilities is None else probabilities, relations, relation, fallback=fallback)
     choices = {"relations": relations, "relation": relation, "parents": parents, "fallback": fallback}
     found = [assign(objects, taxa[:, rank], **choices) for rank in range(taxa.shape[1])]
     refuse_other_units(found[0], relations)
@@ -102,6 +103,21 @@ def prepare(objects, *, relation=None, relations=None, parents=None, fallback=No
         pd.factorize(objects["instrument"], sort=True)[0] if "instrument" in objects else np.zeros(len(objects), int)
     )
     return Bodies(found, usable, np.clip(1 - total, 0, 1), relations, codes)
+
+
+def _refuse_unknown(named, relations, relation, *, fallback):
+    """Refuse relations that do not exist, and taxa that no object has: a slip of the pen would change nothing."""
+    chosen = relation if isinstance(relation, dict) else {"": relation}
+    for name in (*chosen.values(), fallback):
+        if name is not None:
+            row_of(name, relations)
+    if not isinstance(relation, dict) or len(named) == 0:
+        return
+    taxa = set(named["taxon"].dropna() if "taxon" in named else named.columns)
+    if strays := [taxon for taxon in relation if taxon not in taxa]:
+        hint = schema.nearest_name(strays[0], taxa)
+        msg = f"relation is given for {strays[0]!r}, but no object is named so.{hint} Give names as objects have them."
+        raise ValueError(msg)
 
 
 def _taxa(objects, probabilities, top, *, named):

@@ -153,8 +153,30 @@ def test_choice_of_relation():
     found = carbon(objects, relation={"Copepoda": "kiorboe_2013_copepods"}, fallback="gallienne_2001_mesozooplankton")
     assert_allclose(found, [106.9 * 0.5, 47.5 * 0.5, np.nan])
     assert_allclose(carbon(objects, parents={"Unheard": "Copepoda"})[:2].pct_change()[1], 0)
-    with pytest.raises(ValueError, match="Did you mean 'kiorboe_2013_copepods'"):
-        carbon(objects, relation="kiorboe_2013_copepod")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"relation": "kiorboe_2013_copepod"}, "Did you mean 'kiorboe_2013_copepods'"),
+        ({"relation": {"Copepoda": "kiorboe_2013_copepod"}}, "Did you mean 'kiorboe_2013_copepods'"),
+        (
+            {"relation": {"Copepods": "kiorboe_2013_copepods"}},
+            "'Copepods', but no object is named so. Did you mean 'Copepoda'",
+        ),
+        ({"fallback": "lehette_2009_mesozooplanktons"}, "Did you mean 'lehette_2009_mesozooplankton'"),
+    ],
+)
+@pytest.mark.parametrize("names_by", ["taxon", "probabilities"])
+def test_a_slip_of_the_pen_is_refused_also_where_it_would_change_nothing(choice, message, names_by):
+    objects = table(["Copepoda", "Dinophyceae"], esd_um=[900.0, 20.0])
+    chances = None if names_by == "taxon" else pd.DataFrame({"Copepoda": [1.0, 0.0], "Dinophyceae": [0.0, 1.0]})
+    with pytest.raises(ValueError, match=message):
+        carbon_interval(objects, probabilities=chances, n_draws=5, **choice)
+
+
+def test_no_objects_need_no_taxon():
+    assert carbon(table([], esd_um=np.array([], float)), relation={"Copepoda": "kiorboe_2013_copepods"}).empty
 
 
 def test_a_relation_of_ones_own():
