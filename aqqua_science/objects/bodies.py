@@ -13,6 +13,8 @@ _CHAIN = re.compile(r"chain|colon(y|ies|ial)", re.IGNORECASE)
 _EIGHT = 8.0
 _ODD = (1e-4, 1e3)
 _MANY = 5
+_SIGMAS = 1.6448536
+"""From the middle to the end of an interval of 90 %, in standard deviations."""
 
 
 def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=None):
@@ -22,8 +24,9 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     Parameters
     ----------
     objects : pandas.DataFrame
-        With some of `biovolume_um3`, `area_um2` and `esd_um`, perhaps `n_cells`. Its cells share the size of an object
-        if its relation or its name says that it may be a chain or colony; of others `n_cells` is not used.
+        With some of `biovolume_um3`, `area_um2` and `esd_um`, perhaps with their intervals, and perhaps `n_cells`. Its
+        cells share the size of an object if its relation or its name says that it may be a chain or colony; of others
+        `n_cells` is not used.
     taxa : array-like of str, shape (object,)
     relations : pandas.DataFrame
     relation : str or dict of str to str, optional
@@ -35,7 +38,8 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     -------
     pandas.DataFrame
         Indexed like `objects`: `taxon`, `row` of the relation (-1 for none), `size` of one cell or individual (um3 or
-        um2), number of `cells`, the `range` in which the size lies, and a `note`.
+        um2), number of `cells`, what the interval of that size says of the `outline` (see `outlines`), the `range` in
+        which the size lies, and a `note`.
 
     Raises
     ------
@@ -44,6 +48,7 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
     """
     (sizes, own), cells, n, taxa = measured(objects), _cells(objects), len(objects), np.asarray(taxa, object)
     found = {"row": np.full(n, -1), "size": np.full(n, np.nan), "cells": np.ones(n), "note": np.full(n, "", object)}
+    spreads, found["outline"] = outlines(objects, own), np.full(n, np.nan)
     shared = np.ones(n) if cells is None else cells
     codes, names = pd.factorize(taxa, use_na_sentinel=False)
     plans = [(*_options(n, relations, relation, parents=parents, fallback=fallback), n) for n in names]
@@ -56,7 +61,7 @@ def assign(objects, taxa, *, relations, relation=None, parents=None, fallback=No
         # The sphere of a diameter is a poor volume of a body: an area, if there is a relation for it, goes before.
         behind = sorted(rows, key=lambda row: relations["size"][row] == "volume")
         for part, order in ((here[own[here]], rows), (here[~own[here]], behind)):
-            _fill(found, part, order, sizes=sizes, shared=shared, chained=chained, relations=relations)
+            _fill(found, part, order, sizes=sizes, spreads=spreads, shared=shared, chained=chained, relations=relations)
     _note_single_cells(found, cells, relations)
     table = pd.DataFrame(found, index=objects.index)
     return table.assign(taxon=taxa, range=_ranges(table, relations))
@@ -105,6 +110,54 @@ def measured(objects):
     _refuse_odd_volumes(volume, sphere)
     area = np.where(np.isnan(area), np.pi / 4 * diameter**2, area)
     return {"volume": np.where(own, volume, sphere), "sphere": sphere, "area": area}, own
+
+
+def outlines(objects, own):
+    """
+    Read off the intervals of sizes how far the outline of each object may be off.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        Perhaps with intervals of 90 %, ``esd_um_low`` and ``esd_um_high``, as `aqqua_science.objects.measure` gives
+        them; of `area_um2` and `biovolume_um3` likewise. A lower end of zero, or none, is taken to be as far from the
+        size as the upper one, in the logarithm.
+    own : numpy.ndarray of bool, shape (object,)
+        Whether the volume was given, so that its own interval counts.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        For each kind of size, as `measured` has them, the standard deviation of the logarithm of a diameter; NaN where
+        no interval tells it.
+
+    Raises
+    ------
+    SchemaError
+        If a size lies outside its interval.
+    """
+    powers = {"biovolume_um3": 3, "area_um2": 2, "esd_um": 1}
+    volume, area, diameter = (_deviation(objects, name) / power for name, power in powers.items())
+    flat = np.where(np.isnan(diameter), area, diameter)
+    area = np.where(np.isnan(area), diameter, area)
+    return {"volume": np.where(own, volume, flat), "sphere": flat, "area": area}
+
+
+def _deviation(objects, name):
+    """Standard deviation of the logarithm of a size, by its interval of 90 %; NaN without one."""
+    names = [f"{name}_low", name, f"{name}_high"]
+    if not set(names) <= set(objects.columns):
+        return np.full(len(objects), np.nan)
+    low, size, high = (_positive(objects, column) for column in names)
+    outside = (size < low) | (size > high)
+    if outside.any():
+        first = f"{low[outside][0]:g} to {high[outside][0]:g} for {size[outside][0]:g}"
+        msg = (
+            f"{name} must lie within its interval; {outside.sum()} do not, the first is {first}. Are both in one unit?"
+        )
+        raise schema.SchemaError(msg)
+    low = np.where(np.isnan(low), size**2 / high, low)
+    return np.log(high / low) / (2 * _SIGMAS)
 
 
 def _positive(objects, name):
@@ -162,7 +215,7 @@ def _options(taxon, relations, relation, *, parents, fallback):
     return candidates(taxon, relations, parents=parents, fallback=fallback)
 
 
-def _fill(found, here, rows, *, sizes, shared, chained, relations):
+def _fill(found, here, rows, *, sizes, spreads, shared, chained, relations):
     """Write relation, size and cells of objects by the first relation that fits, or why there is none."""
     outside = np.zeros(len(here), bool)
     for row, lower, upper in zip(rows, *limits(relations.iloc[list(rows)], ("from_size", "to_size")), strict=True):
@@ -174,6 +227,7 @@ def _fill(found, here, rows, *, sizes, shared, chained, relations):
         fits &= ~beyond
         place = here[fits]
         found["row"][place], found["size"][place], found["cells"][place] = row, size[fits], cells[fits]
+        found["outline"][place] = spreads[relations["size"][row]][place]
     if rows:
         notes = _faults(here, rows, outside=outside, sizes=sizes, relations=relations)
         found["note"][here] = np.where(found["row"][here] < 0, notes, found["note"][here])

@@ -55,8 +55,12 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     dinoflagellates live alone (Tomas 1997). Without a column `n_cells` diatoms are taken as one cell, too, and named
     chains and colonies get NaN. `carbon_interval` notes what was ``taken as one cell`` though it may be more.
 
-    Outside the sizes for which a relation was found it is extrapolated; `carbon_interval` tells these objects by
-    `range`, but does not widen their interval. If most objects have sizes that their organisms cannot have, the unit is
+    Which size is given decides on the relation, and may move carbon fourfold: a copepod of 1 mm has 14 ug by its
+    diameter (``lehette_2009_copepods``, by area), and 56 ug with the biovolume of a sphere of that diameter
+    (``kiorboe_2013_copepods``). Compare only what was converted by one column.
+
+    Outside the sizes for which a relation was found it is extrapolated; where these are known, of few relations,
+    `carbon_interval` tells such objects by `range`, but does not widen their interval. If most objects have sizes that their organisms cannot have, the unit is
     taken to be wrong, and refused.
 
     References
@@ -97,14 +101,16 @@ def carbon_interval(
     Parameters
     ----------
     objects : pandas.DataFrame
-        As for `carbon`, perhaps with `instrument`.
+        As for `carbon`, perhaps with `instrument`, and with intervals of 90 % of the sizes, as
+        `aqqua_science.objects.measure` gives them: ``biovolume_um3_low`` and ``biovolume_um3_high``, ``esd_um_low`` ...
+        Those of the size that is converted tell how far the outline is off; drop them to have `errors` tell it.
     probabilities : pandas.DataFrame, shape (object, taxon), optional
         Probability of each taxon (the columns) for each object. The interval is then over the most probable ones;
         `taxon` is not used.
     relation, relations, parents, fallback
         As for `carbon`.
     errors : Errors, optional
-        Of pixel size and outlines, and how many taxa to consider.
+        Of pixel size and outlines (of objects without an interval), and how many taxa to consider.
     level : float
         Share of the draws in the interval, between 0 and 1.
     n_draws : int
@@ -129,8 +135,10 @@ def carbon_interval(
     Notes
     -----
     Of one object the interval covers its outline, the pixel size, the scatter of organisms about the relation, the
-    error of the relation as a whole, and its name. It does not cover what all share unseen: a threshold that makes
-    every outline too wide, a preservative that shrinks, a sphere that stands for a rod.
+    error of the relation as a whole, and its name. Where the size brings an interval, ln(high / low) / 3.29 is the
+    standard deviation of its logarithm, of which the error of the pixel size, drawn for all objects of an instrument
+    together, is a part. Not covered is the count of cells, and what all share unseen: a threshold that makes every
+    outline too wide, a preservative that shrinks, a sphere that stands for a rod.
 
     Examples
     --------

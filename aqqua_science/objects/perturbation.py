@@ -24,7 +24,8 @@ class Errors:
     pixel : float
         Relative standard deviation of the pixel size, common to all objects of an instrument.
     outline : float
-        Relative standard deviation of an object's diameter for its outline, of each object for itself.
+        Relative standard deviation of an object's diameter for its outline, of each object for itself. Not used for
+        objects that bring an interval of their size.
     top : int
         How many of the most probable taxa an object may belong to.
     """
@@ -222,7 +223,10 @@ def _block(bodies, rows, *, errors, whole, pixel, rng):
     row = np.column_stack([np.maximum(f["row"].to_numpy(), 0) for f in found])
     point = np.column_stack([_carbon(f, relations) for f in found])
     slope = power(relations)[row]
-    spread = np.hypot(slope * errors.outline, _LN10 * relations["scatter_log10"].to_numpy(float)[row])
+    outline = np.column_stack([f["outline"].to_numpy() for f in found])
+    # Intervals of sizes hold the error of the pixel size, which is drawn for all objects together.
+    outline = np.where(np.isnan(outline), errors.outline, np.sqrt(np.maximum(outline**2 - errors.pixel**2, 0)))
+    spread = np.hypot(slope * outline, _LN10 * relations["scatter_log10"].to_numpy(float)[row])
     noise = rng.standard_normal((len(row), whole.shape[1]))
     pick = _picks(bodies.weights[rows], noise.shape[1], rng)
     take = np.arange(len(row))[:, None]

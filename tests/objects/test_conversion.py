@@ -214,6 +214,11 @@ def test_an_empty_table():
         (table(["Copepoda"], esd_um=[-1.0]), "not negative"),
         (table(["Copepoda"], esd_um=[np.inf]), "finite"),
         (table(["Chaetoceros"], esd_um=[20.0], n_cells=[0]), "at least 1"),
+        (table(["Copepoda"], esd_um=[900.0], esd_um_low=[0.8], esd_um_high=[1.0]), "0.8 to 1 for 900. Are both in one"),
+        (
+            table(["Copepoda"], esd_um=[900.0], esd_um_low=[-1.0], esd_um_high=[1e3]),
+            "esd_um_low must be finite and not",
+        ),
     ],
 )
 def test_bad_tables(objects, message):
@@ -247,6 +252,15 @@ def test_virtual_copepods_by_other_papers(pictures):
 )
 def test_a_measured_volume_goes_before_an_area_and_a_sphere_behind(sizes, name):
     assert carbon_interval(table(["Copepoda"], **sizes), n_draws=5)["relation"].tolist() == [name]
+
+
+def test_the_column_of_the_size_moves_carbon_fourfold():
+    """The published equations by hand: 45.25 ug of dry mass per mm2**1.59, and 106.9 ug of carbon per mm3."""
+    sphere = np.pi / 6 * 1e9
+    by_area, by_volume = carbon(table(["Copepoda"] * 2, esd_um=1000.0, biovolume_um3=[np.nan, sphere]))
+    assert_allclose(by_area, 0.467 * 45.25 * (np.pi / 4) ** 1.59)
+    assert_allclose(by_volume, 106.9 * sphere / 1e9)
+    assert (round(by_area), round(by_volume)) == (14, 56)
 
 
 def test_a_size_that_one_object_lacks_follows_from_its_others():
@@ -306,6 +320,43 @@ def test_the_interval_of_one_object_is_that_of_its_errors():
     deviation = np.sqrt((np.log(10) * 0.2) ** 2 + (np.log(10) * 0.1) ** 2 + (slope * 0.03) ** 2 + (slope * 0.05) ** 2)
     expected = row["carbon_ug"] * np.exp(1.6448536 * deviation * np.array([-1, 1]))
     assert_allclose(row[["carbon_ug_low", "carbon_ug_high"]].astype(float), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("taxon", "sizes", "power", "deviation"),
+    [
+        ("Dinophyceae", {"esd_um": (16.0, 20.0, 25.0)}, 3 * 0.819, np.log(25 / 16) / 3.2897),
+        ("Dinophyceae", {"area_um2": (200.0, 300.0, 450.0)}, 1.5 * 0.819, np.log(2.25) / 3.2897),
+        ("Dinophyceae", {"biovolume_um3": (2e3, 4e3, 8e3)}, 0.819, np.log(4) / 3.2897),
+        ("Dinophyceae", {"biovolume_um3": (2e3, 4e3, 8e3), "esd_um": (19, 20, 21)}, 0.819, np.log(4) / 3.2897),
+        ("Copepoda", {"area_um2": (4e5, 6e5, 9e5)}, 1.59, np.log(2.25) / 3.2897),
+        ("Copepoda", {"esd_um": (600.0, 900.0, 1350.0)}, 2 * 1.59, np.log(2.25) / 3.2897),
+        ("detritus", {"biovolume_um3": (1e8, 2e8, 3e8), "esd_um": (800.0, 900.0, 1e3)}, 1.56, np.log(1.25) / 3.2897),
+        # A lower end of zero: as far down as up.
+        ("Dinophyceae", {"esd_um": (0.0, 20.0, 30.0)}, 3 * 0.819, np.log(2.25) / 3.2897),
+    ],
+)
+def test_the_interval_of_a_size_is_carried_on(taxon, sizes, power, deviation):
+    """Its power times the deviation, in quadrature with the relation's; the share of the pixel size is part of it."""
+    columns = [f"{name}{side}" for name in sizes for side in ("_low", "", "_high")]
+    objects = table([taxon], **dict(zip(columns, np.transpose([sum(sizes.values(), ())]).tolist(), strict=True)))
+    options = {"errors": Errors(pixel=0.02, outline=0.3), "n_draws": 100_000}
+    row = carbon_interval(objects, relations=sharp(scatter_log10=0.1, systematic_log10=0.05), **options).iloc[0]
+    whole = np.sqrt((power * deviation) ** 2 + (np.log(10) * 0.1) ** 2 + (np.log(10) * 0.05) ** 2)
+    expected = row["carbon_ug"] * np.exp(1.6448536 * whole * np.array([-1, 1]))
+    assert_allclose(row[["carbon_ug_low", "carbon_ug_high"]].astype(float), expected, rtol=0.02)
+
+
+def test_an_interval_counts_for_its_object_and_its_size_only():
+    """One object has an interval of its diameter, one none, and one of another size than the one converted."""
+    objects = table(["Dinophyceae"] * 3, esd_um=20.0, esd_um_low=[10.0, np.nan, 10.0], esd_um_high=[40.0, np.nan, 40.0])
+    objects["biovolume_um3"] = [np.nan, np.nan, 4189.0]
+    bare = objects.drop(columns=["esd_um_low", "esd_um_high"])
+    with_, without = (carbon_interval(some, n_draws=4000) for some in (objects, bare))
+    widths = [np.log(some["carbon_ug_high"] / some["carbon_ug_low"]) for some in (with_, without)]
+    assert_allclose(widths[0][1:], widths[1][1:])
+    assert widths[0][0] > 2 * widths[1][0]
+    assert_allclose(with_["carbon_ug"], without["carbon_ug"])
 
 
 def test_a_higher_level_makes_a_wider_interval():
