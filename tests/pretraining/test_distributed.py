@@ -25,7 +25,7 @@ def torchrun(store, out, **settings):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "aqqua_science.pretraining", str(config)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1_200, check=False)
     assert done.returncode == 0, done.stderr[-3_000:]
     return Run(out)
 
@@ -71,8 +71,8 @@ def test_two_processes_with_half_precision_and_pieces(drawn, tmp_path):
     run = torchrun(
         drawn,
         tmp_path / "run",
-        steps=3,
-        tokens_per_batch=2_048,
+        steps=2,
+        tokens_per_batch=1_024,
         precision="bfloat16",
         accumulate=2,
         strategy="fsdp",
