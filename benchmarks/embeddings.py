@@ -2,8 +2,8 @@
 What pretrained embeddings know, against an untrained network, measured features and square images, on real images.
 
 `python -m benchmarks.embeddings OUT [--parts main scale left-out ablations] [--seeds 5] [--steps 600]` trains every
-variant for every seed and writes OUT/scores.jsonl, a line for each; it goes on where it stopped. `--table` prints the
-tables of what is there.
+variant for every seed and writes OUT/scores.jsonl, a line for each; it goes on where it stopped, or from a copy of
+benchmarks/scores/embeddings.jsonl. `--table` prints the tables of what is there.
 """
 
 import argparse
