@@ -4,6 +4,20 @@ import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
+    submodules=[
+        "benchmarking",
+        "counting",
+        "crossfitting",
+        "distortion",
+        "hierarchy",
+        "leaderboard",
+        "living",
+        "masks",
+        "rehearsal",
+        "relations",
+        "trait_models",
+        "trait_spaces",
+    ],
     submod_attrs={
         "classification": ["TaxonClassifier"],
         "counting": ["quantify"],

@@ -4,6 +4,19 @@ import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
+    submodules=[
+        "aggregate",
+        "communities",
+        "counting_error",
+        "effort",
+        "flux_laws",
+        "functional",
+        "martin",
+        "particles",
+        "rarefaction",
+        "spectra",
+        "windows",
+    ],
     submod_attrs={
         "aggregate": ["biomass", "by_group", "concentration"],
         "communities": ["diversity"],
