@@ -94,15 +94,18 @@ def nearest_name(name, names):
     Returns
     -------
     str
-        ``" Did you mean 'x'?"``, or an empty string when nothing is close.
+        ``" Did you mean 'x'?"``, or an empty string when nothing is close; capitals make no difference.
 
     Examples
     --------
     >>> nearest_name("latitud", ["latitude", "longitude"])
     " Did you mean 'latitude'?"
+    >>> nearest_name("SALPIDA", ["Copepoda", "Salpida"])
+    " Did you mean 'Salpida'?"
     """
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    written = {str(n).casefold(): str(n) for n in names}
+    close = difflib.get_close_matches(str(name).casefold(), written, n=1)
+    return f" Did you mean {written[close[0]]!r}?" if close else ""
 
 
 def add_standard_names(table):

@@ -207,6 +207,10 @@ def test_nothing_close_is_no_hint():
     assert schema.nearest_name("salinity", ["latitude", "longitude"]) == ""
 
 
+def test_capitals_do_not_hide_the_nearest_name():
+    assert schema.nearest_name("SALPIDA", ["Salmo", "Salpida"]) == " Did you mean 'Salpida'?"
+
+
 @given(st.text(max_size=8), st.lists(st.text(max_size=8), max_size=5))
 def test_a_hint_names_one_of_the_names(name, names):
     hint = schema.nearest_name(name, names)

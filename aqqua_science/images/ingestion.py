@@ -154,7 +154,7 @@ def _check_choices(defaults, columns, images_per_shard):
     probe = Record("", None, {}, {})
     _, (reason,) = convert([probe], defaults=defaults)
     if reason and not reason.startswith("missing "):
-        msg = f"defaults will not do: {reason}. Correct it."
+        msg = f"defaults will not do: {reason}{'' if reason.endswith(('.', '?')) else '. Correct it.'}"
         raise ValueError(msg)
 
 

@@ -86,7 +86,8 @@ class ImageStore:
         return self._starts[-1]
 
     def __repr__(self):
-        return f"<ImageStore {self.path.name}: {len(self):,} images, {len(self.about['sources'])} sources>"
+        n_sources = len(self.about["sources"])
+        return f"<ImageStore {self.path.name}: {len(self):,} images, {n_sources} source{'s' * (n_sources != 1)}>"
 
     def _repr_html_(self):
         from aqqua_science.images.display import store_html

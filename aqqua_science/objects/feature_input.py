@@ -1,6 +1,7 @@
 """Features as they come, arrays or labelled arrays that may lie on disk, as blocks of numbers."""
 
 import numpy as np
+import pandas as pd
 
 BLOCK_ROWS = 65_536
 
@@ -61,7 +62,7 @@ def fingerprint_of(features):
     return features.attrs.get("fingerprint") if is_labelled(features) else None
 
 
-def check_fingerprint(features, known):
+def check_fingerprint(features, known, *, what="the model was fitted on"):
     """
     Refuse features of another encoder than a model was fitted on.
 
@@ -70,6 +71,8 @@ def check_fingerprint(features, known):
     features : object
     known : str or None
         Fingerprint of the features of the fit; None asks nothing.
+    what : str
+        How the message calls what was made from these.
 
     Raises
     ------
@@ -80,9 +83,9 @@ def check_fingerprint(features, known):
     if known is not None and found is not None and found != known:
         encoder = features.attrs.get("encoder", "another encoder")
         msg = (
-            f"these features are of {encoder} (fingerprint {found}), but the model was fitted on features of "
+            f"these features are of {encoder} (fingerprint {found}), but {what} features of "
             f"fingerprint {known}. Numbers of two encoders mean different things: "
-            "embed with the same encoder, or fit again."
+            "embed with the same encoder, or begin anew."
         )
         raise ValueError(msg)
 
@@ -116,6 +119,94 @@ def check_finite(rows, *, numbers=None):
             f"{len(rows)} rows are at fault. Leave these rows out, or embed them again."
         )
         raise ValueError(msg)
+
+
+def names_of(features, rows):
+    """
+    Name some rows, as far as the features tell.
+
+    Parameters
+    ----------
+    features : xarray.DataArray, pandas.DataFrame or array_like
+        Of the dimensions (object, feature), if it is a DataArray.
+    rows : slice
+        With start and stop.
+
+    Returns
+    -------
+    index : pandas.Index
+        The coordinate ``object``, the index of a DataFrame, or else the places.
+    object_id : numpy.ndarray or None
+    """
+    if is_labelled(features):
+        found = {
+            name: features.coords[name].isel(object=rows).values
+            for name in ("object", "object_id")
+            if name in features.coords
+        }
+        index, object_id = found.get("object", np.arange(rows.start, rows.stop)), found.get("object_id")
+        return pd.Index(index, name="object"), object_id
+    if isinstance(features, pd.DataFrame):
+        return features.index[rows], None
+    return pd.RangeIndex(rows.start, rows.stop, name="object"), None
+
+
+def check_order(features, *, name="X", **others):
+    """
+    Refuse what is told of objects in another order than their features: both are read by place.
+
+    Parameters
+    ----------
+    features : xarray.DataArray, pandas.DataFrame or array_like
+    name : str
+        What the message calls the features.
+    **others : pandas.Series or object
+        By name. What has no index passes, and what has one that cannot be compared: of other kinds of labels, or of
+        another length, or a table's mere numbers from 0 beside labels that are not the same.
+
+    Raises
+    ------
+    ValueError
+        If both have an index, and these differ.
+
+    Examples
+    --------
+    >>> features = pd.DataFrame({"area": [1.0, 2.0]}, index=["a1", "a2"])
+    >>> check_order(features, y=pd.Series(["Calanus", "Oithona"], index=["a2", "a1"]))
+    Traceback (most recent call last):
+    ...
+    ValueError: y is read by place, but its index is not that of X: row 0 is 'a2', where X has 'a1'. ...
+    """
+    index = _own_index(features)
+    indexed = {other: values.index for other, values in others.items() if isinstance(values, pd.Series)}
+    for other, theirs in indexed.items():
+        if index is None or len(index) != len(theirs) or not _contradict(index, theirs, features):
+            continue
+        pairs = enumerate(zip(index.tolist(), theirs.tolist(), strict=True))
+        row, (ours, told) = next((row, pair) for row, pair in pairs if pair[0] != pair[1])
+        wanted = f'{name}.indexes["object"]' if is_labelled(features) else f"{name}.index"
+        msg = (
+            f"{other} is read by place, but its index is not that of {name}: row {row} is {told!r}, where {name} has "
+            f"{ours!r}. Pass {other}.loc[{wanted}], or {other}.to_numpy() if the places are right."
+        )
+        raise ValueError(msg)
+
+
+def _own_index(features):
+    """What names the rows of features; None for bare numbers."""
+    if is_labelled(features):
+        return features.indexes.get("object")
+    return features.index if isinstance(features, pd.DataFrame) else None
+
+
+def _contradict(index, theirs, features):
+    """Whether two indexes of one length show that their rows are of different objects."""
+    if index.inferred_type != theirs.inferred_type or index.astype(object).equals(theirs.astype(object)):
+        return False
+    # Numbers from 0 are what pandas gives who asks for none; the rows of a labelled array are those of a store.
+    numbers = pd.RangeIndex(len(index))
+    by_default = theirs.equals(numbers) or (index.equals(numbers) and not is_labelled(features))
+    return set(index) == set(theirs) or not by_default
 
 
 def blocks(n, size=BLOCK_ROWS):

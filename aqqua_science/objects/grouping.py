@@ -126,7 +126,7 @@ class Groups:
             If the features are others, in another order, of other objects, or of another encoder.
         """
         log = EventLog.open(log)
-        check_fingerprint(features, log.begin["fingerprint"])
+        check_fingerprint(features, log.begin["fingerprint"], what="the groups were made from")
         x = _standardised(features)
         _check_objects(features, x, log)
         return cls(log, _places(x, log.begin["n_components"]), author=author)

@@ -118,7 +118,8 @@ def test_a_column_of_the_source_goes_before_what_was_found_out(tmp_path):
     ("choices", "told"),
     [
         ({"defaults": {"dept": 5}}, "Did you mean 'depth'"),
-        ({"defaults": {"depth": "deep"}}, "not a number"),
+        ({"defaults": {"depth": "deep"}}, "not a number: 'deep'. Correct it.$"),
+        ({"defaults": {"latitude": 120}}, r"120\. Are latitude and longitude swapped\?$"),
         ({"columns": {"pixelsize": "x"}}, "Did you mean 'pixel_size_um'"),
         ({"images_per_shard": 0}, "at least 1"),
     ],

@@ -113,6 +113,8 @@ def test_stores_merge_and_keep_their_sources_apart(store, label_folder, defaults
     assert both.about["contributors"] == ["A. Person", "B. Person"]
     assert both.rejected["source"].tolist() == [label_folder.name]
     assert both.verify() == sum(len(s.about["shards"]) * 3 for s in (store, other, store))
+    assert "1 source>" in repr(store)
+    assert "3 sources>" in repr(both)
 
 
 def test_a_changed_or_missing_file_is_found(store, tmp_path):
