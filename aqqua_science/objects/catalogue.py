@@ -16,6 +16,9 @@ from aqqua_science.objects.labels import said_by_people
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError, nearest_name
 
+_REMEDY = "Pass the features of this store, or embed it to another place."
+"""Never to overwrite: who mixed up two paths would lose the features of the other store."""
+
 
 def classify_store(store, features, *, label="taxon", to, groups="sample_id", classifier=None, overwrite=False):
     """
@@ -134,7 +137,7 @@ def _known_of(store, features, label, groups):
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(store)):
         msg = (
             f"features are of rows {rows.min()}..{rows.max()}, but the store has {len(store)} images. They are of "
-            "another store; embed this one."
+            f"another store. {_REMEDY}"
         )
         raise SchemaError(msg)
     wanted = dict.fromkeys(["object_id", "sample_id", "taxon_status", label, *([groups] if groups else [])])
@@ -163,7 +166,7 @@ def _refuse_foreign(features, store):
     if theirs not in (None, own):
         msg = (
             f"features are of another store, or of this one before it was changed: of {features.attrs.get('store')} "
-            f"({theirs}), not of {store.path.name} ({own}). Embed this store again, with overwrite=True."
+            f"({theirs}), not of {store.path.name} ({own}). {_REMEDY}"
         )
         raise SchemaError(msg)
 
@@ -186,7 +189,7 @@ def _refuse_other_objects(features, known):
         row = other.idxmax()
         msg = (
             f"{other.sum()} of {len(known)} features are of other objects than the store's: that of row {row} is of "
-            f"{theirs[row]!r}, where the store has {ours[row]!r}. Embed this store again, with overwrite=True."
+            f"{theirs[row]!r}, where the store has {ours[row]!r}. {_REMEDY}"
         )
         raise SchemaError(msg)
 
@@ -210,14 +213,9 @@ def _learned(classifier, features, table, *, groups, label):
             "not). Label some, of two taxa or more, or name another column as label=."
         )
         raise ValueError(msg)
-    model = clone(classifier)
-    model.fit(
-        features.isel(object=places), table["label"].to_numpy()[places], groups=_groups(table.iloc[places], groups)
-    )
-    if model.held_out_ is None:
-        return model, pd.DataFrame()
-    found = model.classify_held_out()
-    return model, found.set_axis(places[found.index])
+    model, labelled = clone(classifier), features.isel(object=places).assign_coords(object=places)
+    model.fit(labelled, table["label"].to_numpy()[places], groups=_groups(table.iloc[places], groups))
+    return model, pd.DataFrame() if model.held_out_ is None else model.classify_held_out()
 
 
 def _groups(table, groups):

@@ -15,8 +15,10 @@ from aqqua_science.objects.feature_input import (
     blocks,
     check_fingerprint,
     check_finite,
+    check_order,
     fingerprint_of,
     is_labelled,
+    names_of,
     orient,
 )
 from aqqua_science.objects.heads import HEADS
@@ -38,9 +40,10 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         "balanced" makes all taxa count alike, however rare: objects are weighted in the fit of "logistic", "forest"
         and "boosting", votes of neighbours in "knn". A dict maps taxa to weights, 1 where it has none.
     calibration : {"temperature", "isotonic"} or None
-        How held-out objects mend the probabilities. "temperature" never changes an answer. "isotonic" may: it moves
-        answers back towards how common the taxa are among the labelled objects, against "balanced". None holds
-        nothing out: faster, and neither probabilities nor answers are tested.
+        How held-out objects mend the probabilities. "temperature" never changes an answer, and keeps the equally
+        common taxa of "balanced": added up, its probabilities count too many of the rare ones, which
+        `counting.quantify` corrects. "isotonic" may change answers: it moves them back towards how common the taxa are
+        among the labelled objects. None holds nothing out: faster, and neither probabilities nor answers are tested.
     abstain_below : float, optional
         `classify` gives no taxon to objects whose probability is below this, or with `taxonomy` the deepest taxon
         that reaches it.
@@ -64,8 +67,9 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         Of held-out objects, see `crossfitting.held_out_scores`; with `taxonomy` also those of
         `hierarchy.hierarchical_scores`, as ``hierarchical_...`` and ``parent_error_rate``.
     held_out_ : pandas.DataFrame or None
-        Calibrated probabilities of the held-out objects (columns are the classes; indexed by row of X), their true
-        ``taxon`` and, with groups, ``sample_id``: what `counting.quantify` wants as calibration. Not saved.
+        Calibrated probabilities of the held-out objects (columns are the classes; indexed as `classify` does: by the
+        coordinate ``object`` or the index of X, else by place), their true ``taxon`` and, with groups, ``sample_id``:
+        what `counting.quantify` wants as calibration. Not saved.
     untested_classes_ : list
         Classes that could not be held out.
     n_unlabelled_ : int
@@ -133,8 +137,8 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If features are not finite, labels are of one class only, groups are missing or one, or a choice is
-            unknown.
+            If features are not finite, labels are of one class only, groups are missing or one, a choice is
+            unknown, or `y` or `groups` are a Series whose index tells other objects than that of X.
 
         Warns
         -----
@@ -143,8 +147,10 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         """
         self._check_choices()
         X, self.fingerprint_ = orient(X), fingerprint_of(X)
+        check_order(X, y=y, groups=groups)
         y, known = labels.split_labels(y)
         check_consistent_length(X, y)
+        index, _ = names_of(X, slice(0, len(y)))
         self.n_unlabelled_ = int((~known).sum())
         X, y = self._labelled_rows(X, y, known)
         groups, names = labels.number_groups(groups, known)
@@ -152,7 +158,7 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         self._check_classes()
         labels.check_class_weight(self.class_weight, self.classes_)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._calibrate(X, codes, groups, sample_id=names, rows=np.flatnonzero(known))
+        self._calibrate(X, codes, groups, sample_id=names, index=index[known])
         self.head_ = self._fit_head(X, codes)
         return self
 
@@ -308,7 +314,7 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         weight = labels.class_weights(self.class_weight, codes, names=self.classes_[present])
         return self._new_head(self._seed).fit(X, codes, weight)
 
-    def _calibrate(self, X, codes, groups, *, sample_id, rows):
+    def _calibrate(self, X, codes, groups, *, sample_id, index):
         """Hold objects out, score what is said of them, and learn how to mend it."""
         self.scaling_, self.untested_classes_ = TemperatureScaling(), []
         self.calibration_ = self.scores_ = self.held_out_ = None
@@ -326,7 +332,7 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         self.calibration_ = {"method": self.calibration, "n_folds": len(np.unique(folds))}
         self.calibration_ |= crossfitting.calibration_record(said, probability, codes)
         self.scores_ = self._scores(probability, codes)
-        self.held_out_ = pd.DataFrame(probability.astype(np.float32), index=rows[tested], columns=self.classes_)
+        self.held_out_ = pd.DataFrame(probability.astype(np.float32), index=index[tested], columns=self.classes_)
         self.held_out_["taxon"] = self.classes_[codes]
         if groups is not None:
             self.held_out_["sample_id"] = sample_id[groups[tested]]
@@ -369,7 +375,7 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
 
     def _table(self, features, rows, probability):
         """Answers of one block."""
-        index, object_id = _names_of(features, rows)
+        index, object_id = names_of(features, rows)
         found = self._named(probability, index)
         if object_id is not None:
             found.insert(0, "object_id", object_id)
@@ -380,18 +386,3 @@ class TaxonClassifier(ClassifierMixin, BaseEstimator):
         classes = self.classes_.astype(str).astype(object) if self.taxonomy else self.classes_
         table = pd.DataFrame(probability, index=index, columns=classes)
         return class_table(table, threshold=self.abstain_below, taxonomy=self.taxonomy)
-
-
-def _names_of(features, rows):
-    """Index and object_id of some rows, as far as the features carry them."""
-    if is_labelled(features):
-        found = {
-            name: features.coords[name].isel(object=rows).values
-            for name in ("object", "object_id")
-            if name in features.coords
-        }
-        index, object_id = found.get("object", np.arange(rows.start, rows.stop)), found.get("object_id")
-        return pd.Index(index, name="object"), object_id
-    if isinstance(features, pd.DataFrame):
-        return features.index[rows], None
-    return pd.RangeIndex(rows.start, rows.stop, name="object"), None

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from .. import schema
 from ..progress import progress_bar
 from . import prevalence
+from .feature_input import check_order
 
 _METHODS = ("emq", "cc", "acc", "pcc", "pacc")
 _SUM_TOLERANCE = 1e-3
@@ -69,7 +70,8 @@ def quantify(probabilities, samples, *, calibration, classes=None, method="emq",
     SchemaError
         If columns are absent, a taxon has no labelled object, or an object has no sample.
     ValueError
-        If probabilities are NaN, negative or do not sum to one, or a setting is unknown.
+        If probabilities are NaN, negative or do not sum to one, a setting is unknown, or `samples` is a Series whose
+        index tells other objects than that of `probabilities`.
 
     Warns
     -----
@@ -103,6 +105,7 @@ def quantify(probabilities, samples, *, calibration, classes=None, method="emq",
     """
     _check_settings(method, level, n_boot)
     values, taxa = _probabilities(probabilities, classes)
+    check_order(probabilities, name="probabilities", samples=samples)
     known = _labelled(calibration, taxa)
     rows, names = _rows_of_samples(samples, len(values))
     rng = np.random.default_rng(rng)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import schema
 from . import distortion, persistence
 from .crossfitting import deal_folds
-from .feature_input import blocks, fingerprint_of, orient
+from .feature_input import blocks, check_order, fingerprint_of, orient
 from .labels import number_groups
 from .novelty_methods import METHODS, GivenHead
 from .vectors import read_vectors
@@ -116,9 +116,11 @@ class NoveltyScorer(BaseEstimator):
         Raises
         ------
         ValueError
-            If features are not finite, an object has no taxon, a setting is unknown, or no object can be held out.
+            If features are not finite, an object has no taxon, a setting is unknown, no object can be held out, or an
+            index tells that `taxon` or `groups` are of other objects.
         """
         self._check_settings()
+        check_order(features, name="features", taxon=taxon, groups=groups)
         x, labels = self._known(features, taxon)
         self.n_features_in_, self.fingerprint_ = x.shape[1], fingerprint_of(features)
         self._model = self._fitted(x, labels)

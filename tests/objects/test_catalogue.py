@@ -191,6 +191,9 @@ def test_some_rows_of_the_store_are_enough(store, features, tmp_path):
     classify_store(store, features.isel(object=chosen), to=tmp_path / "o.parquet", classifier=QUICK)
     table = pd.read_parquet(tmp_path / "o.parquet")
     assert table["row"].tolist() == chosen.tolist()
+    truth = np.array([p.truth["taxon"] for p in images(120, rng=5, instruments=["ZooScan"])])[table["row"]]
+    assert table["held_out"].sum() > 20
+    assert (table["taxon"] == truth)[table["held_out"]].mean() > 0.9
     assert_array_equal(table["object_id"], store.table["object_id"].iloc[chosen])
 
 
@@ -255,7 +258,9 @@ def test_features_of_another_store_or_an_older_one_are_refused(tmp_path):
     features = embed(own, encoder="measured", to=tmp_path / "f.zarr")
     told = {"to": tmp_path / "o.parquet", "classifier": QUICK, "groups": None}
     classify_store(own, features, **told, overwrite=True)
-    with pytest.raises(SchemaError, match=r"another store, or of this one before .* of s0 .* not of s1 .* Embed this"):
+    with pytest.raises(
+        SchemaError, match=r"another store, or of this one before .* of s0 .* not of s1 .*the features of this"
+    ):
         classify_store(other, features, **told, overwrite=True)
     grown = ingest(images(5, rng=2, instruments=["UVP6"]), own.path, name="b")
     with pytest.raises(SchemaError, match="before it was changed"):
@@ -270,7 +275,9 @@ def test_features_of_other_objects_are_refused(store, features, tmp_path):
     classify_store(store, named, to=tmp_path / "o.parquet", classifier=QUICK)
     classify_store(store, named[::-1], to=tmp_path / "p.parquet", classifier=QUICK)
     moved = named.assign_coords(object=np.roll(np.arange(120), 1))
-    with pytest.raises(SchemaError, match=r"120 of 120 features are of other objects.*Embed this store again"):
+    with pytest.raises(
+        SchemaError, match=r"120 of 120 features are of other objects.*the features of this store, or embed it to"
+    ):
         classify_store(store, moved, to=tmp_path / "q.parquet", classifier=QUICK)
 
 

@@ -15,6 +15,7 @@ from aqqua_science.objects import array_files
 from aqqua_science.objects.array_files import write_arrays
 from aqqua_science.objects.calibration import expected_calibration_error
 from aqqua_science.objects.classification import TaxonClassifier
+from aqqua_science.objects.counting import quantify
 from aqqua_science.objects.crossfitting import deal_folds
 from aqqua_science.objects.feature_input import check_finite
 from aqqua_science.objects.taxonomy import Taxonomy
@@ -185,6 +186,72 @@ def test_held_out_probabilities_are_those_that_were_scored():
     answer = held[list(model.classes_)].to_numpy().argmax(axis=1)
     assert_allclose(np.mean(model.classes_[answer] == held["taxon"]), model.scores_["accuracy"])
     assert_allclose(held[list(model.classes_)].sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["rows of a store", "a table"])
+def test_held_out_answers_are_joined_by_the_names_that_all_answers_have(kind):
+    """A fit on every third object: joined by row, the held-out truth is the truth, as places are not."""
+    X, y = clouds(240, rng=15, apart=9.0, names=("Calanus", "Oithona"))
+    y[30] = None
+    truth = pd.Series(y, index=np.arange(240) + 1000)
+    if kind == "a table":
+        features = pd.DataFrame(X, index=truth.index)[::3]
+    else:
+        features = xr.DataArray(X, dims=("object", "feature"), coords={"object": truth.index.to_numpy()})[::3]
+    model = small("logistic").fit(features, truth[::3], groups=pd.Series(np.arange(80) % 8, truth.index[::3]))
+    learned = truth[::3].dropna()
+    assert model.held_out_.index.tolist() == learned.index.tolist()
+    assert_array_equal(model.held_out_["taxon"], learned)
+    found, all_found = model.classify_held_out(), model.classify(features)
+    assert found.index.isin(all_found.index).all()
+    assert found.index.name == all_found.index.name
+    assert (found["taxon"] == truth[found.index]).mean() > 0.99
+
+
+def test_an_index_that_tells_of_another_order_is_refused():
+    X, y = clouds(60, rng=16)
+    features = xr.DataArray(X, dims=("object", "feature"), coords={"object": np.arange(60)})
+    table = pd.DataFrame(X)
+    for known in (features, table, table.set_index(table.index.map("a{}".format))):
+        index = pd.Index(known["object"]) if known is features else known.index
+        mixed = pd.Series(y, index).sample(frac=1, random_state=0)
+        with pytest.raises(ValueError, match=r"y is read by place.* not that of X: row 0 is .*y\.loc\[X\.index"):
+            small("logistic").fit(known, mixed)
+        with pytest.raises(ValueError, match=r"groups is read by place.* or groups\.to_numpy\(\)"):
+            small("logistic").fit(known, y, groups=mixed)
+        assert small("logistic").fit(known, mixed.loc[index]).scores_ == small("logistic").fit(X, y).scores_
+    with pytest.raises(ValueError, match="row 0 is 1, where X has 0"):
+        small("logistic").fit(features[::2], pd.Series(y)[1::2])
+
+
+def test_an_index_that_tells_nothing_passes():
+    """Numbers that pandas gave, labels of another kind, the same ones, and none on one side."""
+    X, y = clouds(60, rng=16)
+    features = xr.DataArray(X, dims=("object", "feature"), coords={"object": np.arange(60)})[::2]
+    by_hand = small("logistic").fit(X[::2], y[::2]).scores_
+    for known, taxon in (
+        (features, pd.Series(y[::2])),
+        (features, pd.Series(y)[::2]),
+        (features, pd.Series(y[::2], [f"a{i}" for i in range(30)])),
+        (pd.DataFrame(X[::2]), pd.Series(y)[::2]),
+        (X[::2], pd.Series(y[::2], np.arange(30)[::-1])),
+    ):
+        assert small("logistic").fit(known, taxon).scores_ == by_hand
+
+
+def test_balanced_probabilities_are_of_a_world_where_taxa_are_equally_common():
+    """Their sum is that of Bayes with equal priors, many times the rare taxon's objects; `quantify` finds these."""
+    rng = np.random.default_rng(17)
+    rare = rng.random(12_000) < 0.05
+    x = rng.normal(size=12_000) + 2 * rare
+    y = np.where(rare, "Rhizaria", "Copepoda")
+    equal = 1 / (1 + np.exp(-2 * (x - 1)))
+    model = TaxonClassifier().fit(x[:6000, None], y[:6000])
+    answers = pd.DataFrame(model.predict_proba(x[6000:, None]), columns=model.classes_)
+    assert_allclose(answers["Rhizaria"].sum(), equal[6000:].sum(), rtol=0.1)
+    assert answers["Rhizaria"].sum() > 3 * rare[6000:].sum()
+    counts = quantify(answers, np.zeros(6000), calibration=model.held_out_, n_boot=0).set_index("taxon")["count"]
+    assert_allclose(counts["Rhizaria"], rare[6000:].sum(), rtol=0.35)
 
 
 def test_hierarchical_scores_come_with_a_taxonomy():

@@ -506,3 +506,15 @@ def test_objects_without_a_sample_are_refused(small):
         quantify(probabilities, samples[:-1], calibration=calibration)
     with pytest.raises(SchemaError, match="row 3"):
         quantify(probabilities, [*samples[:3], None, *samples[4:]], calibration=calibration)
+
+
+def test_samples_that_name_other_objects_are_refused(small):
+    """By an index that tells so; what pandas numbers beside rows of a store is no fault."""
+    probabilities, samples, calibration, _, _ = small
+    told = {"calibration": calibration, "n_boot": 0}
+    right = quantify(probabilities, samples, **told)
+    mixed = pd.Series(samples).sample(frac=1, random_state=0)
+    with pytest.raises(ValueError, match=r"samples is read by place.* Pass samples.loc\[probabilities.index\], or"):
+        quantify(probabilities, mixed, **told)
+    for named in (mixed.loc[probabilities.index], pd.Series(samples, np.arange(len(samples)) * 3)):
+        pd.testing.assert_frame_equal(quantify(probabilities, named, **told), right)
