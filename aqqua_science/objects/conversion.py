@@ -60,8 +60,8 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     (``kiorboe_2013_copepods``). Compare only what was converted by one column.
 
     Outside the sizes for which a relation was found it is extrapolated; where these are known, of few relations,
-    `carbon_interval` tells such objects by `range`, but does not widen their interval. If most objects have sizes that their organisms cannot have, the unit is
-    taken to be wrong, and refused.
+    `carbon_interval` tells such objects by `range`, but does not widen their interval. If most objects have sizes that
+    their organisms cannot have, the unit is taken to be wrong, and refused.
 
     References
     ----------

@@ -64,7 +64,8 @@ def sample_draws(
     -----
     UserWarning
         If objects have no carbon, so that their samples get NaN: how many, of which taxa, and why. Drop what does not
-        live, and give a `fallback` for taxa without a relation.
+        live or has no size, and give a `fallback` for taxa without a relation. And if objects have sizes that their
+        organisms cannot have (``implausible`` in `carbon_interval`): a unit or a name is wrong, but they are summed.
 
     Examples
     --------
@@ -80,6 +81,7 @@ def sample_draws(
     choices = {"relation": relation, "relations": relations, "parents": parents, "fallback": fallback}
     bodies, blocks = draw(objects, probabilities, errors=errors, n_draws=n_draws, rng=chance, **choices)
     _tell_gaps(bodies.found[0], place, len(sample_ids))
+    _tell_implausible(bodies.found[0], place, len(sample_ids))
     total = np.zeros((len(sample_ids), n_draws))
     for rows, values in blocks:
         np.add.at(total, place[rows], values * counts.poisson(1.0, values.shape) if counting else values)
@@ -116,15 +118,34 @@ def _tell_gaps(found, place, n_samples):
     named = "; ".join(f"{n} {taxon} ({note})" for (taxon, note), n in kinds.head(_KINDS_TOLD).items())
     msg = (
         f"{lacking.sum()} of {len(found)} objects have no carbon, so that of {len(np.unique(place[lacking]))} of "
-        f"{n_samples} samples is NaN: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Drop what does not live, and pass "
-        "fallback= for taxa without a relation."
+        f"{n_samples} samples is NaN: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Drop what does not live or has no "
+        "size, and pass fallback= for taxa without a relation."
     )
     warnings.warn(msg, stacklevel=3)
 
 
-def sample_carbon(objects, samples, *, level=0.9, **options):
+def _tell_implausible(found, place, n_samples):
+    """Warn of objects whose size is not that of their organisms, and whose carbon is summed nevertheless."""
+    odd = (found["range"] == "implausible").to_numpy()
+    if not odd.any():
+        return
+    kinds = found.loc[odd, "taxon"].astype(str).value_counts()
+    named = "; ".join(f"{n} {taxon}" for taxon, n in kinds.head(_KINDS_TOLD).items())
+    msg = (
+        f"{odd.sum()} of {len(found)} objects, in {len(np.unique(place[odd]))} of {n_samples} samples, have sizes that "
+        f"their organisms cannot have: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Their carbon is summed, and wrong if "
+        "they are in mm, mm2 or mm3 (multiply by 1e3, 1e6 or 1e9) or misnamed. Correct or drop those that "
+        "carbon_interval marks implausible."
+    )
+    warnings.warn(msg, stacklevel=3)
+
+
+def sample_carbon(objects, samples, *, probabilities=None, counting=True, level=0.9, **options):
     """
     Estimate the carbon of each sample per cubic metre of water, with an interval.
+
+    All objects are summed that have a relation, detritus and marine snow among them: drop what is not wanted, as for
+    the biomass of plankton.
 
     Parameters
     ----------
@@ -132,6 +153,11 @@ def sample_carbon(objects, samples, *, level=0.9, **options):
         As for `sample_draws`.
     samples : pandas.DataFrame
         With `sample_id` and `volume_m3`; every sample that was looked at.
+    probabilities : pandas.DataFrame, shape (object, taxon), optional
+        Probability of each taxon (the columns) for each object, so that the interval holds what may be misnamed.
+    counting : bool
+        Whether the interval is of the water, of which a volume holds a random few organisms (Poisson). Without it, it
+        is of the very objects found.
     level : float
         Share of the draws in the interval, between 0 and 1.
     **options
@@ -153,14 +179,15 @@ def sample_carbon(objects, samples, *, level=0.9, **options):
     Warns
     -----
     UserWarning
-        If objects have no carbon, so that their samples get NaN, see `sample_draws`.
+        If objects have no carbon, so that their samples get NaN, or an implausible size, see `sample_draws`.
 
     Notes
     -----
     The mean is larger than the sum of `aqqua_science.objects.carbon`, because relations are fitted to logarithms and
     give the organism in the middle, while the heavy ones weigh more in a sum (Duan 1983; by exp(s^2 / 2) for a scatter
-    of s in natural logarithms). A sample without objects gets zero and an interval of no width: what it may have
-    missed is not known from it. Samples share errors, so the interval of a mean over samples must be taken from
+    of s in natural logarithms). Counting errors are those of organisms that drift independently; patches err more. A
+    sample of few objects has too short an interval, and one without any gets zero and no width: what it may have missed
+    is not known from it. Samples share errors, so the interval of a mean over samples must be taken from
     `sample_draws`, not from these.
 
     References
@@ -179,6 +206,7 @@ def sample_carbon(objects, samples, *, level=0.9, **options):
     tails = quantiles_of(level)
     schema.require_columns(samples, ["sample_id", "volume_m3"], what="samples")
     schema.check(samples, required=["sample_id"])
+    options |= {"probabilities": probabilities, "counting": counting}
     total = sample_draws(objects, sample_ids=samples["sample_id"], **options).to_numpy()
     per_volume = total / _UG_PER_MG / samples["volume_m3"].to_numpy(float)[:, None]
     low, high = np.quantile(per_volume, tails, axis=1)

@@ -84,7 +84,7 @@ def test_samples_add_up():
 def test_without_errors_it_is_the_biomass_of_the_samples():
     objects = many(30, sample=["b", "a", "b"] * 10, esd_um=np.linspace(10, 40, 30))
     samples = pd.DataFrame({"sample_id": ["a", "empty", "b"], "volume_m3": [0.5, 1.0, 2.0]})
-    found = sample_carbon(objects, samples, relations=relations(), errors=EXACT, n_draws=3)
+    found = sample_carbon(objects, samples, relations=relations(), errors=EXACT, counting=False, n_draws=3)
     expected = biomass(objects.assign(carbon_ug=carbon(objects)), samples)
     pd.testing.assert_frame_equal(found[list(expected)], expected)
     assert_allclose(found["carbon_mg_m3_low"], found["carbon_mg_m3_high"])
@@ -119,7 +119,7 @@ def test_one_warning_tells_what_lacks_carbon_and_what_to_do(names_by):
         "3 bubble (no relation for bubble, which does not live)",
         "1 Unheard (no relation for this taxon)",
         "1 Chaetoceros (size is missing or zero)",
-        "Drop what does not live, and pass fallback= for taxa without a relation.",
+        "Drop what does not live or has no size, and pass fallback= for taxa without a relation.",
     ):
         assert words in str(told.message)
     whole = np.array([True, False, False, False, False, False])
@@ -127,32 +127,79 @@ def test_one_warning_tells_what_lacks_carbon_and_what_to_do(names_by):
     assert sample_draws(objects[whole], **options).notna().all(axis=None)
 
 
-def world(rng, *, n_samples=6, n=40):
-    """Pictures of a world whose relation, pixel size, outlines and organisms err as they may."""
-    taxon = rng.choice(["Dinophyceae", "Acantharea"], n_samples * n)
-    exponent = np.where(taxon == "Dinophyceae", 0.819, 0.939)
-    constant = np.where(taxon == "Dinophyceae", 0.760, 10**-0.665)
-    off = np.where(taxon == "Dinophyceae", *(0.1 * rng.standard_normal(2)))
+def test_sizes_that_organisms_cannot_have_are_told():
+    """A third of the volumes are in mm3; warnings are errors here, so that sound tables show that there is none."""
+    volume = np.full(9, 4e8)
+    volume[::3] *= 1e-9
+    objects = pd.DataFrame({"sample_id": list("aaabbbccc"), "taxon": "Copepoda", "biovolume_um3": volume})
+    samples = pd.DataFrame({"sample_id": list("abcd"), "volume_m3": 1.0})
+    with pytest.warns(UserWarning, match="3 of 9 objects, in 3 of 4 samples, have sizes that") as told:
+        assert sample_carbon(objects, samples, n_draws=5)["carbon_mg_m3"].notna().all()
+    (told,) = told
+    assert "3 Copepoda. Their carbon is summed, and wrong if they are in mm" in str(told.message)
+    mended = objects.assign(biovolume_um3=np.where(volume < 1, volume * 1e9, volume))
+    assert sample_carbon(mended, samples, n_draws=5)["carbon_mg_m3"][:3].gt(0).all()
+
+
+def test_the_carbon_of_water_has_the_error_of_counting():
+    """Of n alike and exactly known objects the relative error is that of a Poisson number of them: 1 / sqrt(n)."""
+    samples = pd.DataFrame({"sample_id": ["a"], "volume_m3": [2.0]})
+    options = {"relations": relations(), "errors": EXACT, "level": 0.6826895, "n_draws": 4000}
+    row = sample_carbon(many(400), samples, **options).iloc[0]
+    assert_allclose(row["carbon_mg_m3"], 400 * carbon(many(1))[0] / 2000, rtol=0.01)
+    half = (row["carbon_mg_m3_high"] - row["carbon_mg_m3_low"]) / 2
+    assert_allclose(half / row["carbon_mg_m3"], 1 / np.sqrt(400), rtol=0.08)
+
+
+def test_detritus_is_summed_too():
+    objects = many(2, taxon=["Copepoda", "detritus"], esd_um=900.0)
+    samples = pd.DataFrame({"sample_id": ["a"], "volume_m3": [1.0]})
+    options = {"relations": relations(), "errors": EXACT, "counting": False, "n_draws": 2}
+    both, plankton = (sample_carbon(some, samples, **options)["carbon_mg_m3"][0] for some in (objects, objects[:1]))
+    assert_allclose((both - plankton) * 1000, 0.99 * (np.pi / 6 * 0.9**3) ** 0.52)
+
+
+def world(rng, *, counting=False, n_samples=6, n=40):
+    """
+    Pictures of a world whose relation, pixel size, outlines and organisms err as they may.
+
+    The truth, ug per sample, is of the very objects; or, with Poisson numbers of them, of the water: `n` organisms of
+    the mean carbon, that of lognormal sizes and masses.
+    """
+    numbers = rng.poisson(n, n_samples) if counting else np.full(n_samples, n)
+    sample, taxon = np.repeat(range(n_samples), numbers), rng.integers(2, size=numbers.sum())
+    exponent, off = np.array([0.819, 0.939]), 0.1 * rng.standard_normal(2)
+    constant = np.array([0.760, 10**-0.665]) * 1e-6 * (np.pi / 6) ** exponent * 10**off
     esd = np.exp(rng.normal(np.log(25), 0.3, len(taxon)))
-    picograms = constant * (np.pi / 6 * esd**3) ** exponent * 10 ** (off + 0.2 * rng.standard_normal(len(taxon)))
+    carbon_ug = constant[taxon] * esd ** (3 * exponent[taxon]) * 10 ** (0.2 * rng.standard_normal(len(taxon)))
     seen = esd * np.exp(0.02 * rng.standard_normal() + 0.05 * rng.standard_normal(len(taxon)))
-    objects = pd.DataFrame({"sample_id": np.repeat(range(n_samples), n), "taxon": taxon, "esd_um": seen})
-    return objects, (picograms * 1e-6).reshape(n_samples, n).sum(axis=1)
+    names = np.array(["Dinophyceae", "Acantharea"])[taxon]
+    objects = pd.DataFrame({"sample_id": sample, "taxon": names, "esd_um": seen})
+    mean = constant * 25 ** (3 * exponent) * np.exp(((3 * exponent * 0.3) ** 2 + (0.2 * LN10) ** 2) / 2)
+    return objects, np.full(n_samples, n * mean.mean()) if counting else np.bincount(sample, carbon_ug)
 
 
-def test_intervals_of_90_percent_hold_90_percent_of_the_samples():
+@pytest.mark.parametrize("counting", [False, True])
+def test_intervals_of_90_percent_hold_90_percent_of_the_samples(counting):
     """80 worlds of their own errors, 6 samples in each; samples of a world share errors, so the worlds count."""
-    errors, samples, hits = (
-        Errors(pixel=0.02, outline=0.05),
-        pd.DataFrame({"sample_id": range(6), "volume_m3": 2.0}),
-        [],
-    )
+    samples, hits = pd.DataFrame({"sample_id": range(6), "volume_m3": 2.0}), []
+    options = {"relations": relations(0.2, 0.1), "errors": Errors(pixel=0.02, outline=0.05), "n_draws": 200}
     for seed in range(80):
-        objects, truth_ug = world(np.random.default_rng(seed))
-        table = sample_carbon(objects, samples, relations=relations(0.2, 0.1), errors=errors, n_draws=200, rng=seed)
+        objects, truth_ug = world(np.random.default_rng(seed), counting=counting)
+        table = sample_carbon(objects, samples, counting=counting, rng=seed, **options)
         truth = truth_ug / 1000 / 2.0
         hits.append(table["carbon_mg_m3_low"].lt(truth) & table["carbon_mg_m3_high"].gt(truth))
     assert 0.85 < np.mean(hits) < 0.95
+
+
+def test_without_counting_errors_fewer_intervals_hold_the_carbon_of_the_water():
+    samples, hits = pd.DataFrame({"sample_id": range(6), "volume_m3": 2.0}), []
+    options = {"relations": relations(0.2, 0.1), "errors": Errors(pixel=0.02, outline=0.05), "n_draws": 200}
+    for seed in range(30):
+        objects, truth_ug = world(np.random.default_rng(seed), counting=True)
+        table = sample_carbon(objects, samples, counting=False, rng=seed, **options)
+        hits.append(table["carbon_mg_m3_low"].lt(truth_ug / 2000) & table["carbon_mg_m3_high"].gt(truth_ug / 2000))
+    assert np.mean(hits) < 0.85
 
 
 def test_the_mean_of_draws_is_right_where_the_sum_of_relations_is_too_low():
@@ -177,7 +224,7 @@ def test_samples_of_virtual_pictures_hold_their_carbon():
     blown = 1 + 0.05 * rng.standard_normal(len(objects))
     seen = objects.assign(esd_um=objects["esd_um"] * blown, biovolume_um3=objects["biovolume_um3"] * blown**3)
     samples = objects.groupby("sample_id", as_index=False)["volume_m3"].first()
-    found = sample_carbon(seen.drop(columns="carbon_ug"), samples, errors=errors, n_draws=400)
+    found = sample_carbon(seen.drop(columns="carbon_ug"), samples, errors=errors, counting=False, n_draws=400)
     truth = biomass(objects, samples)["carbon_mg_m3"]
     inside = found["carbon_mg_m3_low"].lt(truth) & found["carbon_mg_m3_high"].gt(truth)
     assert len(samples) > 50
