@@ -7,7 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from aqqua_science.features.encoders import DIGITS
-from aqqua_science.schema import SchemaError, require_columns
+from aqqua_science.schema import SchemaError, nearest_name, require_columns
+
+_SEPARATORS = ",;\t"
+_MOST_BYTES = 65_536
+"""Of the line with the names of the columns."""
 
 
 def read_answers(path):
@@ -17,7 +21,7 @@ def read_answers(path):
     Parameters
     ----------
     path : str or pathlib.Path
-        Parquet, or CSV.
+        Parquet, or CSV with columns parted by commas, semicolons or tabs.
 
     Returns
     -------
@@ -31,12 +35,11 @@ def read_answers(path):
     path = Path(path)
     try:
         with path.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        return (
-            pd.read_parquet(path)
-            if is_parquet
-            else pd.read_csv(path, dtype=str, encoding="utf-8-sig", compression=None)
-        )
+            head = file.readline(_MOST_BYTES)
+        if head.startswith(b"PAR1"):
+            return pd.read_parquet(path)
+        parted_by = max(_SEPARATORS, key=lambda mark: head.count(mark.encode()))
+        return pd.read_csv(path, sep=parted_by, dtype=str, encoding="utf-8-sig", compression=None)
     except (OSError, ValueError) as error:
         msg = f"the predictions {path} cannot be read: {error}. Pass a Parquet or CSV file with object_id and taxon."
         raise SchemaError(msg) from error
@@ -61,7 +64,7 @@ def check_answers(predictions):
     SchemaError
         If a column is absent, there is no answer, or an object has two.
     """
-    require_columns(predictions, ["object_id", "taxon"], what="the predictions")
+    require_columns(predictions, ["object_id", "taxon"], what="the table of predictions")
     given = predictions["taxon"].astype(object)
     given = predictions[given.notna() & (given != "")]
     ids = given["object_id"].astype(str)
@@ -70,6 +73,28 @@ def check_answers(predictions):
         msg = f"predictions give one answer for an object; {first}. Keep one row with a taxon for each object_id."
         raise SchemaError(msg)
     return pd.Series(given["taxon"].to_numpy(str), index=ids.to_numpy(str), dtype=object).sort_index()
+
+
+def unknown_names(told, taxa):
+    """
+    Find answers by names that no object has: misspelled ones, or taxa that were not looked for.
+
+    Parameters
+    ----------
+    told : pandas.Series of str
+        Answers; missing where there is none.
+    taxa : iterable of str
+        Names that objects have.
+
+    Returns
+    -------
+    dict or None
+        How many `answers` there are, the `first` of their names, and a `hint` of the nearest taxon; None without any.
+    """
+    strange = told[told.notna() & ~told.isin(list(taxa))]
+    if strange.empty:
+        return None
+    return {"answers": len(strange), "first": strange.iloc[0], "hint": nearest_name(strange.iloc[0], taxa).strip()}
 
 
 def describe_answers(answers):

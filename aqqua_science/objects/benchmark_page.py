@@ -5,6 +5,7 @@ import html
 from aqqua_science.files import replacing
 from aqqua_science.objects.glossary import GLOSSARY
 from aqqua_science.objects.leaderboard import at, table_of
+from aqqua_science.objects.living import is_plankton
 
 PUBLISHED = {
     "EfficientNetV2-S": (0.837, 0.886),
@@ -12,6 +13,8 @@ PUBLISHED = {
     "measured features": (0.297, 0.471),
 }
 """Balanced accuracy and plankton recall, means over six large sets, in Panaiotis et al. 2026."""
+
+_NO_PLANKTON = "not plankton"
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem;color:#1b2733;background:#fff;
@@ -75,7 +78,7 @@ def _store(store, rows, entries):
     for group, metrics in GLOSSARY.items():
         body.append(f'<tr><th class="group" colspan="{len(head)}" scope="rowgroup">{group}</th></tr>')
         body += [_metric(metric, rows[metric.name], [part for _, part in parts]) for metric in metrics]
-    return f"<h2>{html.escape(store)}</h2>{_kept(parts)}{_silent(parts)}" + _wide(head, body)
+    return f"<h2>{html.escape(store)}</h2>{_kept(parts)}{_silent(parts)}{_unknown(parts)}" + _wide(head, body)
 
 
 def _metric(metric, values, parts):
@@ -95,7 +98,7 @@ def _kept(parts):
     if not by:
         return ""
     groups, alone = (max(part.get(name, 0) for _, part in parts) for name in ("groups", "alone"))
-    flatters = ": no sample is known, which flatters" if "image" in by else ""
+    flatters = ": fewer than two samples are known, which flatters" if "image" in by else ""
     told = f"; {alone:,} objects without a sample stand alone" if alone else ""
     return (
         f"<p>Kept together: objects of one {html.escape(', of one '.join(by))} ({groups:,} in all{flatters}{told}).</p>"
@@ -109,6 +112,17 @@ def _silent(parts):
         f"{part['objects']:,} objects unanswered: they count as wrong.</p>"
         for name, part in parts
         if (lacking := part.get("unanswered"))
+    ]
+    return "".join(told)
+
+
+def _unknown(parts):
+    """Entries whose answers name what no object of a store is."""
+    told = [
+        f'<p class="few">{html.escape(name)}: {strange["answers"]:,} answers name no taxon of this store, and count as '
+        f"wrong; the first is “{html.escape(strange['first'])}”. {html.escape(strange['hint'])}</p>"
+        for name, part in parts
+        if (strange := part.get("unknown_names"))
     ]
     return "".join(told)
 
@@ -149,12 +163,18 @@ def _taxa(entry):
     parts = []
     for store, part in entry["stores"].items():
         taxa = at(part, ("classification", "of_each_taxon")) or {}
-        rows = [_row(name, *(told[key] for key in ("objects", "recall", "precision"))) for name, told in taxa.items()]
+        rows = [
+            _row(
+                name, *(told[key] for key in ("objects", "recall", "precision")), remark="" if living else _NO_PLANKTON
+            )
+            for (name, told), living in zip(taxa.items(), is_plankton(taxa), strict=True)
+        ]
         if rows:
             table = _wide(["taxon", "objects", "recall", "precision"], rows)
             parts.append(f"<details><summary>{html.escape(store)}</summary>{table}</details>")
     text = (
-        "<p>Recall: of a taxon's objects, the share that is found. Precision: of those named so, the share that is.</p>"
+        "<p>Recall: of a taxon's objects, the share that is found. Precision: of those named so, the share that is. "
+        f"What is marked “{_NO_PLANKTON}”, by its name, does not enter the scores of plankton.</p>"
     )
     return f"<h2>Each taxon: {html.escape(entry['name'])}</h2>{text}" + "".join(parts) if parts else ""
 

@@ -14,7 +14,7 @@ from aqqua_science.features.encoders import open_encoder
 from aqqua_science.files import write_json
 from aqqua_science.images import open_store
 from aqqua_science.objects import leaderboard, protocol, shifts, transfer
-from aqqua_science.objects.answers import check_answers, describe_answers
+from aqqua_science.objects.answers import check_answers, describe_answers, unknown_names
 from aqqua_science.objects.benchmark_page import write_page
 from aqqua_science.objects.labels import said_by_people
 from aqqua_science.objects.thresholding import main_mask
@@ -123,8 +123,8 @@ def score_entry(
     ----------
     stores : ImageStore, str, pathlib.Path or list of these
     predictions : pandas.DataFrame
-        With `object_id` and `taxon`. Objects without an answer count as wrong; a warning names the stores that have no
-        answer at all.
+        With `object_id` and `taxon`. Objects without an answer count as wrong, and so do names that no object of the
+        store has; warnings tell the stores that have no answer at all, and such names.
     out : str or pathlib.Path
         Folder for `benchmark.json` and `benchmark.html`.
     name : str
@@ -154,6 +154,7 @@ def score_entry(
     given = {k: answers.reindex(table["object_id"].to_numpy(str)) for k, table in tables.items()}
     _tell_silence(answers, given, name)
     entry["stores"] = {k: _scored(tables[k], given[k], label=label, groups=groups, rng=rng) for k in tables}
+    _tell_unknown(entry)
     write_json(entry, Path(out) / leaderboard.RESULT)
     write_page([entry, *others], Path(out) / "benchmark.html")
     return entry
@@ -223,6 +224,7 @@ def _scored(table, given, *, label, groups, rng):
         "objects": len(table),
         "taxa": len(np.unique(taxon)),
         "unanswered": int(given.isna().sum()),
+        "unknown_names": unknown_names(given, np.unique(taxon)),
         "kept_together": by,
         "groups": len(np.unique(samples)),
         "classification": protocol.answer_scores(taxon, told, samples, groups=groups, rng=rng),
@@ -244,6 +246,17 @@ def _tell_silence(answers, given, name):
             "that are not to be judged."
         )
         warnings.warn(msg, stacklevel=3)
+
+
+def _tell_unknown(entry):
+    """Name the stores of which answers name no taxon."""
+    for store, part in entry["stores"].items():
+        if strange := part["unknown_names"]:
+            msg = (
+                f"{strange['answers']:,} answers of {entry['name']} name no taxon of {store}, and count as wrong; the "
+                f"first is {strange['first']!r}. {strange['hint']}"
+            )
+            warnings.warn(msg.rstrip(), stacklevel=3)
 
 
 def _opened(stores):

@@ -45,7 +45,8 @@ def read_entry(folder):
         entry = json.loads(path.read_text(encoding="utf-8"))
         return entry if {"name", "stores", "version"} <= entry.keys() else _no_entry(path)
     except (OSError, ValueError, AttributeError) as error:
-        msg = f"{path} is no result of a benchmark: {error}. Pass the folder that `aqqua benchmark` wrote."
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
+        msg = f"{path} is no result of a benchmark: {reason}. Pass the folder that `aqqua benchmark` wrote."
         raise StoreError(msg) from error
 
 
@@ -127,8 +128,9 @@ def table_of(entries):
     Returns
     -------
     pandas.DataFrame
-        A row for each entry and store, the best balanced accuracy first within a store, and a column for each number
-        of `glossary.METRICS`; numbers, or dicts of `value`, `low` and `high`; None where an entry does not tell.
+        A row for each entry and store, and a column for each number of `glossary.METRICS`; numbers, or dicts of
+        `value`, `low` and `high`; None where an entry does not tell. The stores of the first entry come first, as it
+        has them, and within a store the best balanced accuracy.
 
     Raises
     ------
@@ -143,7 +145,11 @@ def table_of(entries):
     ]
     table = pd.DataFrame(rows, dtype=object)  # None stays None beside numbers
     best = -table["balanced accuracy"].map(lambda score: (score or {}).get("value") or 0.0)
-    return table.assign(best=best).sort_values(["store", "best", "entry"]).drop(columns="best").reset_index(drop=True)
+    stores = pd.unique(table["store"]).tolist()
+    order = (
+        table.assign(best=best, place=table["store"].map(stores.index)).sort_values(["place", "best", "entry"]).index
+    )
+    return table.loc[order].reset_index(drop=True)
 
 
 def _refuse_mixed(versions):

@@ -111,9 +111,12 @@ def regions_of(table):
     Returns
     -------
     numpy.ndarray of str
-        Empty where the position is unknown.
+        Its south-western corner, such as ``"60S 135E"``; empty where the position is unknown.
     """
     corner = {n: np.floor(table[n].to_numpy(float) / BLOCK_DEGREES) * BLOCK_DEGREES for n in ("latitude", "longitude")}
     known = np.isfinite(corner["latitude"]) & np.isfinite(corner["longitude"])
-    texts = [f"{a:g}N {o:g}E" if k else "" for a, o, k in zip(*corner.values(), known, strict=True)]
+    texts = [
+        f"{abs(a):g}{'S' if a < 0 else 'N'} {abs(o):g}{'W' if o < 0 else 'E'}" if k else ""
+        for a, o, k in zip(*corner.values(), known, strict=True)
+    ]
     return np.array(texts)

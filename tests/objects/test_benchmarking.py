@@ -158,7 +158,7 @@ def test_an_instrument_left_out_is_named_by_what_others_taught():
 
 def test_regions_are_blocks_of_fifteen_degrees():
     table = pd.DataFrame({"latitude": [14.9, 15.0, -0.1, np.nan], "longitude": [0.0, -0.1, 179.9, 5.0]})
-    assert transfer.regions_of(table).tolist() == ["0N 0E", "15N -15E", "-15N 165E", ""]
+    assert transfer.regions_of(table).tolist() == ["0N 0E", "15N 15W", "15S 165E", ""]
 
 
 def test_the_same_bytes_when_it_is_run_again(store, judged, tmp_path):
@@ -253,6 +253,19 @@ def test_what_is_left_unanswered_is_told(store, cast, judged, tmp_path):
         score_entry(cast, store.table[["object_id", "taxon"]], out=tmp_path / "none", name="none")
 
 
+def test_names_that_no_object_has_are_told(store, tmp_path):
+    answers = store.table[["object_id", "taxon"]]
+    first = answers["taxon"][0]
+    loud = answers.assign(taxon=answers["taxon"].where(answers.index >= 7, answers["taxon"].str.upper()))
+    told = f"7 answers of loud name no taxon of drawn, .* first is '{first.upper()}'. Did you mean '{first}'"
+    with pytest.warns(UserWarning, match=told):
+        found = score_entry(store, loud, out=tmp_path, name="loud")["stores"]["drawn"]
+    assert found["unknown_names"]["answers"] == 7
+    assert found["classification"]["scores"]["accuracy"]["value"] == pytest.approx(53 / 60)
+    page = (tmp_path / "benchmark.html").read_text(encoding="utf-8")
+    assert f"loud: 7 answers name no taxon of this store, and count as wrong; the first is “{first.upper()}”" in page
+
+
 def test_a_folder_keeps_its_entry(store, cast, judged, tmp_path):
     answers = store.table[["object_id", "taxon"]]
     score_entry(store, answers, out=tmp_path, name="truth")
@@ -322,6 +335,8 @@ def test_bad_input_is_told_with_its_remedy(store, judged, tmp_path):
         benchmark([store, store], encoder="measured", out=tmp_path)
     with pytest.raises(StoreError, match="no result of a benchmark"):
         leaderboard.read_entry(tmp_path)
+    with pytest.raises(StoreError, match="nope is no result of a benchmark: there is no such file"):
+        leaderboard.read_entry("nope")
     with pytest.raises(StoreError, match="no result of a benchmark"):
         benchmark(store, encoder="measured", out=tmp_path / "out", beside=[tmp_path])
     assert not (tmp_path / "out").exists(), "told before anything is encoded"
@@ -334,7 +349,9 @@ def test_answers_are_read_by_what_a_file_holds(tmp_path):
     answers = pd.DataFrame({"object_id": ["007", "é"], "taxon": ["Salpa<Thaliacea", None]})
     answers.to_parquet(tmp_path / "answers")
     answers.to_csv(tmp_path / "answers.txt", index=False, encoding="utf-8-sig")
-    for name in ("answers", "answers.txt"):
+    answers.to_csv(tmp_path / "answers.tsv", index=False, sep="\t")
+    answers.assign(note="a,b,c,d").to_csv(tmp_path / "answers.csv", index=False, sep=";")
+    for name in ("answers", "answers.txt", "answers.tsv", "answers.csv"):
         assert check_answers(read_answers(tmp_path / name)).to_dict() == {"007": "Salpa<Thaliacea"}
 
 

@@ -108,7 +108,30 @@ def test_an_entry_of_another_store_is_no_column(tmp_path):
     elsewhere = {"version": 2, "name": "elsewhere", "stores": {"nets": entry("", 0.9)["stores"]["tows"]}}
     write_page([entry("ours", 0.7), elsewhere], tmp_path / "page.html")
     heads = [row for row in Reader((tmp_path / "page.html").read_text(encoding="utf-8")).rows if row[0] == "number|"]
-    assert heads == [["number|", "elsewhere|", "guessing|"], ["number|", "ours|", "guessing|"]]
+    assert heads == [["number|", "ours|", "guessing|"], ["number|", "elsewhere|", "guessing|"]]
+
+
+def test_the_stores_of_an_entry_come_before_those_of_others():
+    part = entry("", 0.9)["stores"]["tows"]
+    other = {"version": 2, "name": "other", "stores": {"alpha": part, "tows": part, "beta": part}}
+    ours = entry("ours", 0.7)
+    ours["stores"]["moorings"] = part
+    assert table_of([ours, other])["store"].tolist() == ["tows", "tows", "moorings", "alpha", "beta"]
+
+
+def test_what_is_no_plankton_is_marked_among_the_taxa(tmp_path):
+    ours = entry("ours", 0.7)
+    told = {"objects": 10, "recall": 0.5, "precision": 0.5}
+    ours["stores"]["tows"]["classification"]["of_each_taxon"] = {"Salpida": told, "detritus": told}
+    write_page([ours], tmp_path / "page.html")
+    rows = Reader((tmp_path / "page.html").read_text(encoding="utf-8")).rows
+    assert [row[0] for row in rows if row[1:] == ["10|", "0.500|", "0.500|"]] == ["Salpida|", "detritus|not plankton|"]
+
+
+def test_one_sample_for_all_keeps_no_objects_together(tmp_path):
+    write_page([entry("ours", 0.7, kept_together="image", groups=1_000)], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "objects of one image (1,000 in all: fewer than two samples are known, which flatters)" in page
 
 
 def test_what_an_entry_does_not_tell_is_none_in_the_table():
