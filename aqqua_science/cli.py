@@ -21,6 +21,7 @@ from aqqua_science.terminal import (
     stop,
     tell,
     tell_benchmark,
+    tell_classes,
     tell_facts,
     tell_ingest,
     tell_run,
@@ -203,7 +204,7 @@ def export(
     store: Annotated[Path, typer.Argument(help="Folder of a store.")],
     to: Annotated[Path, typer.Option(help="Zip to write; EcoTaxa imports it as it is.")],
     objects: Annotated[
-        Path | None, typer.Option(help="Parquet with predictions, one row for each image, indexed by row.")
+        Path | None, typer.Option(help="Parquet with predictions; its index or column `row` is the store's row.")
     ] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
@@ -220,6 +221,7 @@ def export(
 
     found = open_store(store)
     table = pd.read_parquet(objects) if objects else found.table
+    table = table.set_index("row") if objects and "row" in table else table
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         written = ecotaxa.write(table, found, to, overwrite=overwrite)
@@ -306,7 +308,7 @@ def embed(
     from aqqua_science.features import embed as embed_
 
     started = time.perf_counter()
-    with resumable(), local_cluster(workers) as client:
+    with resumable(), naming_options(), local_cluster(workers) as client:
         told = {"dtype": dtype, "client": client, "device": device, "overwrite": overwrite}
         features = embed_(store, encoder, to=to, **told)
     n, d = features.shape
@@ -329,6 +331,9 @@ def classify(
     groups: Annotated[
         str, typer.Option(help="Column of what is never parted between learning and testing, or none.")
     ] = "sample_id",
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Name no taxon whose probability is below this.", min=0, max=1)
+    ] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ):
@@ -341,15 +346,11 @@ def classify(
     from aqqua_science.objects import TaxonClassifier
     from aqqua_science.objects.catalogue import classify_store
 
-    told = {"label": label, "groups": None if groups == "none" else groups, "classifier": TaxonClassifier(head)}
+    told = {"label": label, "groups": None if groups == "none" else groups}
+    told["classifier"] = TaxonClassifier(head, abstain_below=abstain_below)
     with naming_options():
         told = classify_store(open_store(store), features, to=to, overwrite=overwrite, **told)
-    if as_json:
-        print(json.dumps(told))
-        return
-    print(f"{told['objects']:,} objects named by {told['classes']} taxa: {to}")
-    for name, value in (told["scores"] or {}).items():
-        print(f"  {name:28} {value:.3f}")
+    tell_classes(told, to, as_json)
 
 
 @app.command()
@@ -361,7 +362,10 @@ def benchmark(
         typer.Option(help="default (unless told), measured, an ONNX file, or the folder of a run of pretraining."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Score these answers instead: Parquet or CSV with object_id and taxon.")
+        Path | None,
+        typer.Option(
+            help="Score these answers instead: Parquet or CSV (commas, semicolons, tabs) with object_id and taxon."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="How the entry is called.")] = None,
     label: Annotated[str, typer.Option(help="Column with the taxa.")] = "taxon",

@@ -96,7 +96,7 @@ def known_answers(predictions, encoder):
 
 
 _OPTIONS = {"groups=None": "--groups none", "groups=": "--groups", "label=": "--label"}
-_OPTIONS |= {"overwrite=True": "--overwrite", "features.embed(...)": "`aqqua embed`"}
+_OPTIONS |= {"another to=": "another --to", "overwrite=True": "--overwrite", "features.embed(...)": "`aqqua embed`"}
 
 
 @contextlib.contextmanager
@@ -169,19 +169,52 @@ def tell_run(run, seconds, as_json):
         print(f"{name.replace('_', ' '):18} {value}")
 
 
+def tell_classes(found, to, as_json):
+    """What a classifier named, what it did not, and how it did on objects that were held out."""
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{found['objects']:,} objects, {found['classes']} taxa: {to}")
+    print(f"  {'learned from':28} {found['labelled']:,} objects")
+    unreadable = f" ({found['unreadable']:,} images could not be read)" if found["unreadable"] else ""
+    print(f"  {'without a taxon':28} {found['abstained']:,}{unreadable}")
+    if untested := found["untested_classes"]:
+        print(f"  {'taxa not tested':28} {len(untested)}: {', '.join(map(str, untested))}")
+    if found["scores"]:
+        print(f"scores of {found['calibration']['n_objects']:,} objects, each held out from what named it:")
+    for name, value in (found["scores"] or {}).items():
+        print(f"  {name.replace('_', ' '):28} {value:.3f}")
+
+
 def tell_benchmark(found, out, as_json):
-    """What an entry scores on each store, and what it left unanswered."""
+    """What an entry scores on each store, what it left unanswered, and how far instruments are told apart."""
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
+    from aqqua_science.objects.glossary import GLOSSARY
+    from aqqua_science.objects.leaderboard import at
+
+    shown = [*GLOSSARY["Taxa"], *GLOSSARY["Never-seen taxa"], *GLOSSARY["Counts"]]
     for store, part in found["stores"].items():
         print(f"{store}: {part['objects']:,} objects (90 % intervals)")
-        for key, score in part["classification"]["scores"].items():
-            if score["value"] is not None:
-                print(f"  {key.replace('_', ' '):20} {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})")
+        for metric in shown:
+            if text := _score_text(at(part, metric.path)):
+                print(f"  {metric.name:24} {text}")
         if part.get("unanswered"):
-            print(f"  {'unanswered':20} {part['unanswered']:,} objects, which count as wrong")
+            print(f"  {'unanswered':24} {part['unanswered']:,} objects, which count as wrong")
+    if told := at(found, ("together", "instrument")):
+        guessing = f"(guessing: {told['chance']:.3f}): what an encoder should not shout"
+        print(f"{'instruments told apart':26} {told['balanced_accuracy']:.3f} {guessing}")
     print(f"page: {out / 'benchmark.html'}")
+
+
+def _score_text(score):
+    """A score with its interval where it has one; None where there is none."""
+    if not isinstance(score, dict):
+        return None if score is None else f"{score:.3f}"
+    ends = score["low"], score["high"]
+    span = "" if None in ends else f" ({ends[0]:.3f} to {ends[1]:.3f})"
+    return None if score["value"] is None else f"{score['value']:.3f}{span}"
 
 
 def tell_facts(as_json):

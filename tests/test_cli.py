@@ -300,6 +300,23 @@ def test_from_a_store_to_features_objects_and_a_benchmark(aqqua, drawn, tmp_path
     assert "measured" in page
 
 
+def test_a_benchmark_tells_novelty_counts_and_instruments_by_the_names_of_the_page(capsys, tmp_path):
+    from aqqua_science.terminal import tell_benchmark
+
+    part = {"objects": 1_000, "classification": {"scores": {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}}}
+    part |= {"hidden_taxa": {"auroc": {"value": 0.55, "low": None, "high": None}}, "counting": {"bray_curtis_cc": 0.2}}
+    probe = {"balanced_accuracy": 0.99, "chance": 0.5, "instruments": ["IFCB", "UVP6"]}
+    tell_benchmark({"stores": {"tows": part}, "together": {"instrument": probe}}, tmp_path, False)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:4] == [
+        "tows: 1,000 objects (90 % intervals)",
+        "accuracy 0.700 (0.600 to 0.800)",
+        "unseen taxa, AUROC 0.550",
+        "count error, plain 0.200",
+    ]
+    assert lines[4].startswith("instruments told apart 0.990 (guessing: 0.500)")
+
+
 def test_classify_tells_what_is_wrong_by_the_names_of_its_options(aqqua, drawn, tmp_path):
     features, objects = tmp_path / "features.zarr", tmp_path / "objects.parquet"
     aqqua("embed", drawn.path, "--to", features, "--encoder", "measured")
@@ -326,6 +343,48 @@ def test_classify_tells_what_is_wrong_by_the_names_of_its_options(aqqua, drawn, 
         assert (code, "--groups none" in err, "groups=" in err) == (1, True, False)
     code, _, err = aqqua("classify", drawn.path, "--features", features, "--to", objects, "--groups", "acquisition_id")
     assert (code, "--groups none" in err, "groups=" in err) == (0, True, False)
+
+
+def test_classify_tells_how_many_objects_its_scores_are_of_and_who_has_no_taxon(aqqua, drawn, tmp_path):
+    """The printed counts are those of the table; above the surest probability nobody is named."""
+    features, objects = tmp_path / "features.zarr", tmp_path / "objects.parquet"
+    aqqua("embed", drawn.path, "--to", features, "--encoder", "measured")
+    arguments = ("classify", drawn.path, "--features", features, "--groups", "none", "--to", objects, "--overwrite")
+    for least, share in (("1", 1.0), ("0.01", 0.0)):
+        code, out, _ = aqqua(*arguments, "--abstain-below", least)
+        table = pd.read_parquet(objects)
+        assert (code, table["taxon"].isna().mean()) == (0, share)
+        assert re.search(rf"without a taxon +{table['taxon'].isna().sum()}\n", out)
+        assert f"scores of {table['held_out'].sum()} objects, each held out" in out
+        assert re.search(rf"learned from +{table['label'].notna().sum()} objects", out)
+    code, _, err = aqqua(*arguments, "--abstain-below", "1.5")
+    assert (code, "--abstain-below" in err) == (2, True)
+
+
+def test_features_that_lie_there_already_are_told_by_the_names_of_options(aqqua, drawn, tmp_path):
+    from aqqua_science.images import ingest
+    from aqqua_science.synthetic import images
+
+    other, features = ingest(images(7, rng=1), tmp_path / "other.aqqua"), tmp_path / "features.zarr"
+    aqqua("embed", drawn.path, "--to", features, "--encoder", "measured")
+    code, out, err = aqqua("embed", other.path, "--to", features, "--encoder", "measured")
+    assert (code, out) == (1, "")
+    assert "it is of 24 rows, not of 7. Pass another --to, or --overwrite to replace them." in err
+    told = ("--features", features, "--to", tmp_path / "o.parquet", "--groups", "none")
+    code, _, err = aqqua("classify", other.path, *told)
+    assert (code, "--overwrite" in err, "Pass the features of this store" in err) == (1, False, True)
+
+
+def test_some_rows_of_what_classify_wrote_are_exported(aqqua, drawn, tmp_path):
+    """Their column `row` names the image, as their places do not."""
+    table = pd.DataFrame({"row": [20, 3], "object_id": drawn.table["object_id"].loc[[20, 3]].to_numpy()})
+    table.assign(taxon="Daphnia", probability=0.9).to_parquet(tmp_path / "sub.parquet")
+    told = ("--objects", tmp_path / "sub.parquet", "--to", tmp_path / "b.zip", "--json")
+    code, out, _ = aqqua("export", drawn.path, *told)
+    (file,) = json.loads(out)["files"]
+    assert (code, file["objects"], file["images"]) == (0, 2, 2)
+    code, out, _ = aqqua("check", tmp_path / "b.zip", "--json")
+    assert (code, json.loads(out)["ok"]) == (0, True)
 
 
 def test_the_new_verbs_tell_whose_fault_it_is(aqqua, drawn, tmp_path):
