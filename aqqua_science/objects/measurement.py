@@ -85,10 +85,13 @@ def measure(store, masks=None, *, rows=None, pixel_size_error=0.02):
     Notes
     -----
     The interval of `esd_um` takes the outline to be off by up to one pixel all around and the pixel size by
-    `pixel_size_error`, in quadrature. That of `biovolume_um3` has both, and a factor of 1.5 for the depth that no
-    projection shows. Neither holds what segmentation misses outright, such as a pale tail. Of virtual plankton, about
-    90 % of the true values lie within; of bodies with flat fins (measured too large) or a hollow bell (too small),
-    fewer volumes do.
+    `pixel_size_error`, in quadrature; its lower end is 0 where nothing is left one pixel further in. That of
+    `biovolume_um3` has both, and a factor of 1.5 for the depth that no projection shows. Neither holds what
+    segmentation misses outright, such as a pale tail. Of virtual plankton, about 90 % of the true values lie within; of
+    bodies with flat fins (measured too large) or a hollow bell (too small), fewer volumes do.
+
+    The perimeter of few pixels comes out short, so that `circularity` may exceed 1: up to 1.2 for discs of up to 3
+    pixels across, 1.06 at 10 (and 1.7 for a single pixel).
 
     A UVP's own areas are of the pixels above a fixed threshold, glare included, and about 1.8 times as large as these;
     its calibration (Aa, Exp) belongs to them, not to these.

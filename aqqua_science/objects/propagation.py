@@ -133,8 +133,8 @@ def _tell_implausible(found, place, n_samples):
     named = "; ".join(f"{n} {taxon}" for taxon, n in kinds.head(_KINDS_TOLD).items())
     msg = (
         f"{odd.sum()} of {len(found)} objects, in {len(np.unique(place[odd]))} of {n_samples} samples, have sizes that "
-        f"their organisms cannot have: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Their carbon is summed, and wrong if "
-        "they are in mm, mm2 or mm3 (multiply by 1e3, 1e6 or 1e9) or misnamed. Correct or drop those that "
+        f"their organisms cannot have: {named}{'; ...' * (len(kinds) > _KINDS_TOLD)}. Their carbon is summed, but is "
+        "wrong if they are in mm, mm2 or mm3 (multiply by 1e3, 1e6 or 1e9) or misnamed. Correct or drop those that "
         "carbon_interval marks implausible."
     )
     warnings.warn(msg, stacklevel=3)

@@ -83,6 +83,22 @@ def test_ellipses(a, b, angle):
     assert found["circularity"] == pytest.approx(4 * np.pi * np.pi * a * b / ramanujan**2, rel=0.08)
 
 
+@pytest.mark.parametrize(("diameter", "most"), [(2.2, 1.2), (3, 1.2), (10, 1.06), (60, 1.01)])
+def test_discs_of_few_pixels_look_rounder_than_round(diameter, most):
+    """As the docstring tells."""
+    masks_ = [ellipse(diameter / 2 + off, diameter / 2 + off, 0) for off in (-0.05, 0, 0.05)]
+    found = [traits_of(np.where(mask, 80, 200).astype(np.uint8), mask) for mask in masks_]
+    assert 0.93 < min(of["circularity"] for of in found) <= max(of["circularity"] for of in found) < most
+
+
+def test_a_single_pixel_may_be_nothing_and_is_rounder_than_a_disc():
+    mask = np.zeros((9, 9), bool)
+    mask[4, 4] = True
+    found = traits_of(np.where(mask, 80, 200).astype(np.uint8), mask)
+    assert found["esd_um_low"] == 0 < found["esd_um"] < found["esd_um_high"]
+    assert found["circularity"] == pytest.approx(4 * np.pi / (np.pi / 2 * (1 + np.sqrt(0.5))) ** 2)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.6, 0.95])
 def test_transparency_is_the_share_of_light_that_passes(share):
     mask = ellipse(30, 20, 10)

@@ -136,7 +136,7 @@ def test_sizes_that_organisms_cannot_have_are_told():
     with pytest.warns(UserWarning, match="3 of 9 objects, in 3 of 4 samples, have sizes that") as told:
         assert sample_carbon(objects, samples, n_draws=5)["carbon_mg_m3"].notna().all()
     (told,) = told
-    assert "3 Copepoda. Their carbon is summed, and wrong if they are in mm" in str(told.message)
+    assert "3 Copepoda. Their carbon is summed, but is wrong if they are in mm" in str(told.message)
     mended = objects.assign(biovolume_um3=np.where(volume < 1, volume * 1e9, volume))
     assert sample_carbon(mended, samples, n_draws=5)["carbon_mg_m3"][:3].gt(0).all()
 
