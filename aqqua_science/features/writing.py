@@ -117,23 +117,23 @@ def _refuse_others(path, about):
     """Say what differs between features to be written and those that lie there."""
     found = read_about(path)
     if found is None:
-        msg = f"{path} exists and holds no features. Pass another place in to=."
+        msg = f"{path} exists and holds no features. Pass another to=."
         raise ValueError(msg)
     # Names may change where fingerprints do not: an encoder or store that was moved is still the same.
     told = {"fingerprint": "encoder", "store_fingerprint": "store", "rows": "rows", "dtype": "dtype"}
-    differ = [
-        f"its {name} is {_told(found, key, name)}, not {_told(about, key, name)}"
-        for key, name in told.items()
-        if found[key] != about[key]
-    ]
+    differ = [_difference(found, about, key, name) for key, name in told.items() if found[key] != about[key]]
     if differ:
-        msg = f"{path} holds other features: {'; '.join(differ)}. Pass another place in to=, or overwrite=True."
+        msg = f"{path} holds other features: {'; '.join(differ)}. Pass another to=, or overwrite=True to replace them."
         raise ValueError(msg)
 
 
-def _told(about, key, name):
-    """A fingerprint behind the name of what it is of, or a plain value."""
-    return f"{about[name]} ({about[key]})" if key != name else about[key]
+def _difference(found, about, key, name):
+    """Fingerprints behind the name of what they are of; how many rows, whose digest tells nothing; plain values."""
+    if key == "rows":
+        theirs, ours = (int(told["rows"].split()[0]) for told in (found, about))
+        return f"it is of {theirs:,} rows, not of {ours:,}" if theirs != ours else f"it is of {ours:,} other rows"
+    theirs, ours = (f"{told[name]} ({told[key]})" if key != name else told[key] for told in (found, about))
+    return f"its {name} is {theirs}, not {ours}"
 
 
 def _write_skeleton(path, about, *, names, shape):

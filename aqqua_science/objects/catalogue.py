@@ -13,6 +13,7 @@ from aqqua_science.files import plain, replacing
 from aqqua_science.objects.classification import TaxonClassifier
 from aqqua_science.objects.feature_input import BLOCK_ROWS, blocks, is_labelled, orient
 from aqqua_science.objects.labels import said_by_people
+from aqqua_science.objects.masks import check_parquet
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError, nearest_name
 
@@ -107,9 +108,7 @@ def classify_store(store, features, *, label="taxon", to, groups="sample_id", cl
 def _place(to, overwrite):
     """Where the table goes."""
     to = Path(to)
-    if to.suffix != ".parquet":
-        msg = f"a table of objects is a file whose name ends in .parquet; got {str(to)!r}. Pass another name."
-        raise ValueError(msg)
+    check_parquet(to, what="objects")
     if to.exists() and not overwrite:
         msg = f"{to} exists. Pass overwrite=True to replace it, or another name."
         raise FileExistsError(msg)

@@ -166,6 +166,26 @@ def read_masks(path):
     return pd.read_parquet(path)
 
 
+def check_parquet(path, *, what):
+    """
+    Refuse a name that promises another format than Parquet.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    what : str
+        Is written.
+
+    Raises
+    ------
+    ValueError
+        If it does not end in ``.parquet``.
+    """
+    if Path(path).suffix != ".parquet":
+        msg = f"a table of {what} is a file whose name ends in .parquet; got {str(path)!r}. Pass another name."
+        raise ValueError(msg)
+
+
 def grow(path, rows, describe, *, job):
     """
     Write a table piece by piece and leave it whole; killed at any moment, the same call goes on where it stopped.
@@ -186,9 +206,12 @@ def grow(path, rows, describe, *, job):
 
     Raises
     ------
+    ValueError
+        If the name does not end in ``.parquet``.
     FileExistsError
         If the file, or the pieces of an unfinished one, are of other work.
     """
+    check_parquet(path, what="masks")
     path, text = Path(path), json.dumps(job | {"rows": _digest(rows)}, sort_keys=True)
     folder = path.with_name(f".{path.name}-pieces")
     if path.exists():

@@ -93,8 +93,8 @@ def write(objects, store, path, *, overwrite=False):
     """
     Write objects of a store, with what was predicted of them, as a bundle that EcoTaxa imports as it is.
 
-    What came from a bundle goes back unchanged, and nothing that a human has validated is ever overwritten. See
-    `ecotaxa_bundles.write_bundle` for the columns.
+    What came from a bundle goes back unchanged, and nothing that a human has validated, nor a label that is not said
+    to be predicted, is ever overwritten. See `ecotaxa_bundles.write_bundle` for the columns.
 
     Parameters
     ----------

@@ -32,9 +32,10 @@ def write_bundle(objects, store, path, *, overwrite=False):
     image whose name PNG or a file system cannot keep is renamed; its name is then in ``object_aqqua_file``.
 
     A predicted taxon becomes EcoTaxa's category with the status "predicted", unless a human has validated the object
-    or called it dubious: that is never changed. EcoTaxa sets imported scores to 1, so that scores travel in columns of
-    their own: ``object_aqqua_score``, ``_model``, ``_taxon_1`` .. ``_3``, ``_score_1`` .. ``_3``, ``_pc01`` ..
-    ``_pc50``, ``_esd_um``, ``_carbon_ug``, ``_trait_...``, ``_aux_...``.
+    or called it dubious, or the store has a taxon without a status, as labels from folders and lists are: these are
+    never changed. EcoTaxa sets imported scores to 1, so that scores travel in columns of their own:
+    ``object_aqqua_score``, ``_model``, ``_taxon_1`` .. ``_3``, ``_score_1`` .. ``_3``, ``_pc01`` .. ``_pc50``,
+    ``_esd_um``, ``_carbon_ug``, ``_trait_...``, ``_aux_...``.
 
     What EcoTaxa has no room for, or PNG cannot hold, is left out and told. Text is not altered for spreadsheets: a cell
     such as ``=1+1`` is a formula to them, so open tables of strangers with care.

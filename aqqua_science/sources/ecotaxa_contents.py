@@ -43,7 +43,7 @@ def table_contents(group, layout, *, objects, store):
     frame = _original_cells(group, layout, store)
     if not group.from_bundle:
         frame = pd.concat([_made_cells(part, table, parents), frame], axis=1)
-    _annotate(frame, part, table, layout.remarks if group.from_bundle else None)
+    _annotate(frame, part, table, layout.remarks, from_bundle=group.from_bundle)
     own = {column_of(frame, n) or n: _texts(part[c]) for n, c in layout.own.items() if n in layout.types}
     frame = pd.concat(
         [frame.drop(columns=[n for n in own if n in frame]), pd.DataFrame(own, index=frame.index)], axis=1
@@ -176,7 +176,7 @@ def _made_cells(part, table, parents):
     return pd.DataFrame({name: cells[name] for name in order if name in cells}).astype(object)
 
 
-def _annotate(frame, part, table, remarks):
+def _annotate(frame, part, table, remarks, *, from_bundle):
     """Enter predictions, but never over what a human has said; a category has a status and the reverse."""
     category, status = (column_of(frame, name) for name in (_CATEGORY, _STATUS))
     wanted = [tidy_taxon(cell_text(v)) for v in part["taxon"]] if "taxon" in part else [""] * len(part)
@@ -197,7 +197,9 @@ def _annotate(frame, part, table, remarks):
     for name in filter(None, (column_of(frame, n) for n in _OF_ANNOTATION)):
         frame.loc[fresh, name] = ""
     for pair, now in zip(pairs, found, strict=True):
-        if remarks and not now[2] and pair[:2] != now[:2]:
+        if not now[2] and pair[3] and _is_unsaid(*pair[:3]) and pair[3] != tidy_taxon(pair[0]):
+            remarks.add("taxon kept, nothing says that it was predicted", f"{pair[0]!r}, not {pair[3]!r}")
+        if from_bundle and not now[2] and pair[:2] != now[:2]:
             remarks.add("annotation mended, it wants category and status both", f"{pair[0]!r}, {pair[1]!r}")
 
 
@@ -205,13 +207,19 @@ def _annotation(category, status, state, wanted):
     """Category, status, and whether they are a new prediction."""
     named = category.strip()
     is_human = status.strip().lower() in _HUMAN or state.lower() in _HUMAN
-    if wanted and not (is_human and named) and wanted != tidy_taxon(named):
+    is_kept = _is_unsaid(category, status, state) or (is_human and named)
+    if wanted and not is_kept and wanted != tidy_taxon(named):
         return wanted, "predicted", True
     if not named:
         return ("", "", False) if status.strip() else (category, status, False)
     legal = category if not taxon_fault(category) else tidy_taxon(category)
     spelt = status if status.strip() else state if state.lower() in STATUSES else "predicted"
     return legal, STATUSES.get(spelt.strip().lower(), spelt) if len(spelt.strip()) == 1 else spelt, False
+
+
+def _is_unsaid(category, status, state):
+    """Whether a taxon comes without a status; such labels are people's, as the classifier takes them to be."""
+    return bool(tidy_taxon(category)) and is_missing(status) and not state
 
 
 def tidy_taxon(text):

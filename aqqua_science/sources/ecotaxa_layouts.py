@@ -341,7 +341,8 @@ def check_objects(objects, store):
     if len(strange):
         msg = (
             f"the index of the objects must hold rows of the store, each once; {strange[0]!r} is not one or is there "
-            "twice. Derive the objects from store.table, as in store.table.assign(taxon=...)."
+            "twice. Derive the objects from store.table, as in store.table.assign(taxon=...), or say which rows they "
+            'are, as in objects.set_index("row").'
         )
         raise SchemaError(msg)
     _check_identity(objects, store)

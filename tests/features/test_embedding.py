@@ -181,7 +181,8 @@ def test_a_dask_cluster_writes_the_same_bytes(store, onnx_file, levels, tmp_path
     [
         ({"encoder": "measured"}, r"its encoder is levels \(0123456789abcdef\), not measured \("),
         ({"dtype": "float16"}, "its dtype is float32, not float16"),
-        ({"rows": [1, 2]}, r"its rows is 60 rows, \w+, not 2 rows"),
+        ({"rows": [1, 2]}, "it is of 60 rows, not of 2. Pass another to=, or overwrite=True"),
+        ({"rows": list(range(60))[::-1]}, "it is of 60 other rows. Pass"),
     ],
 )
 def test_other_features_are_refused(store, levels, tmp_path, change, words):

@@ -84,6 +84,13 @@ def test_a_killed_table_goes_on_and_is_the_same(tmp_path):
     assert read_masks(tmp_path / "a.parquet").index.tolist() == rows.tolist()
 
 
+@pytest.mark.parametrize("name", ["masks.csv", "masks", "masks.parquet.gz"])
+def test_a_name_promises_what_is_written(tmp_path, name):
+    with pytest.raises(ValueError, match=r"masks is a file whose name ends in \.parquet; got '.*masks"):
+        grow(tmp_path / name, np.arange(3), numbers, job={"method": "m"})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("small_pieces")
 def test_other_work_is_not_overwritten(tmp_path):
     path = tmp_path / "a.parquet"

@@ -255,10 +255,27 @@ def test_no_taxon_no_annotation(tmp_path):
 
 
 def test_a_validated_label_from_elsewhere_stays_validated(tmp_path):
-    store = other_store(2, taxon=["Bosmina", "Bosmina"], taxon_status=["validated", None])
+    store = other_store(2, taxon=["Bosmina", "Bosmina"], taxon_status=["validated", "predicted"])
     write_quietly(store.table.assign(taxon="Daphnia < Cladocera"), store, tmp_path / "b.zip")
     found = [(r["object_annotation_category"], r["object_annotation_status"]) for r in rows_of(tmp_path / "b.zip")]
     assert found == [("Bosmina", "validated"), ("Daphnia<Cladocera", "predicted")]
+
+
+@pytest.mark.parametrize("is_bundle", [False, True])
+def test_a_label_that_nobody_is_said_to_have_predicted_is_kept(tmp_path, is_bundle):
+    """Those that `said_by_people` holds for people's, wherever they come from; all is told."""
+    given = ["Bosmina", "Bosmina", "nan", ""]
+    if is_bundle:
+        store = bundle_store(*({"object_annotation_category": taxon} for taxon in given))
+    else:
+        store = other_store(4, taxon=given)
+    objects = store.table.assign(taxon=["Daphnia", "Bosmina", "Daphnia", "Daphnia"], probability=0.9)
+    said = write_aloud(objects, store, tmp_path / "b.zip")
+    found = rows_of(tmp_path / "b.zip")
+    assert [r["object_annotation_category"] for r in found] == ["Bosmina", "Bosmina", "Daphnia", "Daphnia"]
+    assert {r["object_annotation_status"] for r in found} == {"predicted"}
+    assert [r["object_aqqua_taxon_1"] for r in found] == objects["taxon"].tolist()
+    assert "taxon kept, nothing says that it was predicted (1 times, first: 'Bosmina', not 'Daphnia')" in said
 
 
 def test_what_comes_from_elsewhere_gets_the_columns_of_ecotaxa(tmp_path):
