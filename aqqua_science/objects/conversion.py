@@ -44,7 +44,7 @@ def carbon(objects, *, relation=None, relations=None, parents=None, fallback=Non
     SchemaError
         If a column is absent, or sizes are negative or plainly not in the unit of their name.
     ValueError
-        If there is no relation of that name, or no object of a taxon in `relation`.
+        If there is no relation of that name, or a taxon in `relation` looks like a misspelt one of the objects.
 
     Notes
     -----

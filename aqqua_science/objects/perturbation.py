@@ -8,7 +8,7 @@ import pandas as pd
 from aqqua_science import schema
 
 from .bodies import assign, refuse_other_units
-from .relations import evaluate, power, published, row_of, validate
+from .relations import candidates, evaluate, power, published, row_of, validate
 
 _LN10 = np.log(10)
 _BLOCK = 1_000_000
@@ -107,7 +107,7 @@ def prepare(objects, *, relation=None, relations=None, parents=None, fallback=No
 
 
 def _refuse_unknown(named, relations, relation, *, fallback):
-    """Refuse relations that do not exist, and taxa that no object has: a slip of the pen would change nothing."""
+    """Refuse relations that do not exist, and taxa that look like a slip of the pen, which would change nothing."""
     chosen = relation if isinstance(relation, dict) else {"": relation}
     for name in (*chosen.values(), fallback):
         if name is not None:
@@ -115,10 +115,12 @@ def _refuse_unknown(named, relations, relation, *, fallback):
     if not isinstance(relation, dict) or len(named) == 0:
         return
     taxa = set(named["taxon"].dropna() if "taxon" in named else named.columns)
-    if strays := [taxon for taxon in relation if taxon not in taxa]:
-        hint = schema.nearest_name(strays[0], taxa)
-        msg = f"relation is given for {strays[0]!r}, but no object is named so.{hint} Give names as objects have them."
-        raise ValueError(msg)
+    for taxon in sorted(relation.keys() - taxa, key=str):
+        # One choice may serve many tables, some of which lack a taxon.
+        hint = "" if candidates(taxon, relations)[0] else schema.nearest_name(taxon, taxa - relation.keys())
+        if hint:
+            msg = f"relation is given for {taxon!r}, but no object is named so.{hint} Give names as objects have them."
+            raise ValueError(msg)
 
 
 def _taxa(objects, probabilities, top, *, named):

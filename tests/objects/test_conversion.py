@@ -175,6 +175,16 @@ def test_a_slip_of_the_pen_is_refused_also_where_it_would_change_nothing(choice,
         carbon_interval(objects, probabilities=chances, n_draws=5, **choice)
 
 
+def test_a_choice_may_name_taxa_that_a_table_lacks():
+    choice = {
+        "Copepoda": "kiorboe_2013_copepods",
+        "Copelata": "kiorboe_2013_copepods",
+        "Salpida": "kiorboe_2013_copepods",
+    }
+    objects = table(["Copepoda"], esd_um=[900.0])
+    assert carbon(objects, relation=choice).equals(carbon(objects, relation="kiorboe_2013_copepods"))
+
+
 def test_no_objects_need_no_taxon():
     assert carbon(table([], esd_um=np.array([], float)), relation={"Copepoda": "kiorboe_2013_copepods"}).empty
 
