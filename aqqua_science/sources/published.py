@@ -135,10 +135,10 @@ def download(name, *, to, mirror=None, verify=True, wait_s=1.0):
 
     Examples
     --------
-    >>> download("ZooScam", to="sets")
+    >>> download("ZooSkan", to="sets")
     Traceback (most recent call last):
         ...
-    ValueError: there is no published set 'ZooScam'. Did you mean 'ZooScan'? The sets are: ...
+    ValueError: there is no published set 'ZooSkan'. Did you mean 'ZooScan'? The sets are: ...
     """
     from filelock import FileLock, Timeout
 
