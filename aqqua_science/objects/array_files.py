@@ -51,6 +51,44 @@ class ArrayFields:
         return cls(**{field.name: arrays[field.name][()] for field in fields(cls)})
 
 
+class StandardisedArrays:
+    """What learns from standardised features, as what a file keeps and back."""
+
+    kept = ()
+    """Names of the arrays that a file keeps, besides mean and spread of the features."""
+
+    def arrays(self):
+        """
+        What a file has to keep.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+        """
+        return {name: np.asarray(getattr(self, name)) for name in ("center", "spread", *self.kept)}
+
+    def restore(self, arrays):
+        """
+        Take what a file kept.
+
+        Parameters
+        ----------
+        arrays : dict of str to numpy.ndarray
+            May hold others as well.
+
+        Returns
+        -------
+        StandardisedArrays
+            Itself.
+        """
+        for name in ("center", "spread", *self.kept):
+            setattr(self, name, arrays[name][()])
+        return self
+
+    def _standardised(self, x):
+        return (x - self.center) / self.spread
+
+
 def write_arrays(path, arrays, *, kind, about):
     """
     Write a model as a compressed archive of numpy that carries a checksum of itself.

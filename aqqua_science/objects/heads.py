@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
+from aqqua_science.objects.array_files import StandardisedArrays
 from aqqua_science.objects.trees import FlatTrees
 
 _BEYOND = 5.0
@@ -16,11 +17,8 @@ _NEAREST = 1e-6
 """Cosine distances below this are rounding, not likeness."""
 
 
-class _Head:
-    """What heads share: features standardised, learning, answering, and what a file keeps of them."""
-
-    kept = ()
-    """Names of the arrays that a file keeps, besides mean and spread of the features."""
+class _Head(StandardisedArrays):
+    """What heads share: learning from standardised features, and answering."""
 
     def fit(self, X, codes, class_weight):
         """
@@ -56,36 +54,6 @@ class _Head:
         numpy.ndarray, shape (n, k)
         """
         return self._say(self._standardised(X))
-
-    def arrays(self):
-        """
-        What a file has to keep.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-        """
-        return {name: getattr(self, name) for name in ("center", "spread", *self.kept)}
-
-    def restore(self, arrays):
-        """
-        Take what a file kept.
-
-        Parameters
-        ----------
-        arrays : dict of str to numpy.ndarray
-
-        Returns
-        -------
-        object
-            The head itself.
-        """
-        for name in ("center", "spread", *self.kept):
-            setattr(self, name, arrays[name])
-        return self
-
-    def _standardised(self, X):
-        return (X - self.center) / self.spread
 
 
 class _TreeHead(_Head):

@@ -5,6 +5,7 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
+from .array_files import StandardisedArrays
 from .vectors import Scale
 
 _PRINCIPAL_VARIANCE = 0.9
@@ -12,11 +13,8 @@ _SHRINKAGES = np.logspace(-6, 0, 19)
 _FOLDS_OF_SHRINKAGE = 5
 
 
-class _Method:
-    """What the ways share: features standardised, learning, scoring, and what a file keeps of them."""
-
-    kept = ()
-    """Names of the arrays that a file keeps, besides mean and spread of the features."""
+class _Method(StandardisedArrays):
+    """What the ways share: learning from standardised features, and scoring."""
 
     def __init__(self, *, n_neighbors=10, n_components=None):
         self.n_neighbors, self.n_components = n_neighbors, n_components
@@ -56,36 +54,6 @@ class _Method:
         numpy.ndarray, shape (object,)
         """
         return self._say(self._standardised(x))
-
-    def arrays(self):
-        """
-        What a file has to keep.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-        """
-        return {name: np.asarray(getattr(self, name)) for name in ("center", "spread", *self.kept)}
-
-    def restore(self, arrays):
-        """
-        Take what a file kept.
-
-        Parameters
-        ----------
-        arrays : dict of str to numpy.ndarray
-
-        Returns
-        -------
-        object
-            The method itself.
-        """
-        for name in ("center", "spread", *self.kept):
-            setattr(self, name, arrays[name][()])
-        return self
-
-    def _standardised(self, x):
-        return (x - self.center) / self.spread
 
 
 class Mahalanobis(_Method):

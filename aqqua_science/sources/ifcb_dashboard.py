@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from aqqua_science.files import replacing
 from aqqua_science.optional import require
 from aqqua_science.progress import progress_bar
+from aqqua_science.sources.connections import BUSY
 from aqqua_science.sources.ifcb_bins import ENDINGS, parse_pid
 from aqqua_science.sources.ifcb_header import finite
 from aqqua_science.sources.record import PictureError
@@ -23,7 +24,6 @@ from aqqua_science.sources.tree import MAX_FILE_BYTES
 
 _TABLE = "export_metadata"
 _MAX_TABLE_BYTES = 512 * 2**20
-_BUSY = {408, 425, 429, 500, 502, 503, 504}
 
 
 def download(url, bins=None, *, to, retries=4, pause=1.0):
@@ -220,7 +220,7 @@ class _Line:
         """Ask once."""
         with self.client.stream("GET", url) as response:
             status = f"status {response.status_code} {response.reason_phrase}"
-            if response.status_code in _BUSY:
+            if response.status_code in BUSY:
                 raise _Busy(status)
             if response.is_error:
                 raise _Refused(status)
