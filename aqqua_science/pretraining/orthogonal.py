@@ -72,8 +72,23 @@ class Muon(torch.optim.Optimizer):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self):
-        """Change all matrices that have a gradient."""
+    def step(self, closure=None):
+        """
+        Change all matrices that have a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Works out gradients and returns the loss, as PyTorch's optimisers take it; PyTorch passes None when it
+            restores a checkpoint.
+
+        Returns
+        -------
+        torch.Tensor or None
+            The loss, if `closure` is given.
+        """
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for group in self.param_groups:
             alike = {}
             for matrix in group["params"]:
@@ -83,6 +98,7 @@ class Muon(torch.optim.Optimizer):
                 turned = orthogonalise(torch.stack([self._direction(m, group) for m in matrices]), dtype=self.dtype)
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(matrices, list(turned), alpha=-group["lr"] * 0.2 * math.sqrt(max(shape)))
+        return loss
 
     def _direction(self, matrix, group):
         """Momentum, looked at one step ahead."""

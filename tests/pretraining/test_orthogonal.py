@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from aqqua_science.pretraining import checkpoints
 from aqqua_science.pretraining.orthogonal import COEFFICIENTS, ROUNDS, Muon, orthogonalise
 
 
@@ -65,3 +66,44 @@ def test_matrices_without_a_gradient_stay():
     matrix = torch.nn.Parameter(torch.ones(2, 3))
     Muon([matrix], lr=0.1).step()
     assert matrix.eq(1).all()
+
+
+def test_a_checkpoint_brings_back_the_momentum(tmp_path):
+    """Three steps at once, and two with a third after a checkpoint: the same bits."""
+    generator = torch.Generator().manual_seed(2)
+    batches = [torch.randn(5, 6, generator=generator) for _ in range(3)]
+
+    def begun():
+        torch.manual_seed(3)
+        model = torch.nn.Linear(6, 4, bias=False)
+        return model, Muon(model.parameters(), lr=0.05)
+
+    def train(model, optimizer, some):
+        for batch in some:
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+
+    whole, optimizer = begun()
+    train(whole, optimizer, batches)
+    stopped, optimizer = begun()
+    train(stopped, optimizer, batches[:2])
+    checkpoints.save(tmp_path, models={"student": stopped}, optimizers=[optimizer], state={"step": 2}, keep=1)
+    again, optimizer = begun()
+    checkpoints.restore(next(tmp_path.glob("step-*")), models={"student": again}, optimizers=[optimizer])
+    train(again, optimizer, batches[2:])
+    assert torch.equal(again.weight, whole.weight)
+    assert not torch.equal(stopped.weight, whole.weight)
+
+
+def test_a_closure_gives_gradients_and_the_loss():
+    matrix = torch.nn.Parameter(torch.eye(3))
+    optimizer = Muon([matrix], lr=0.1)
+
+    def closure():
+        loss = matrix.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 3
+    assert not matrix.equal(torch.eye(3))
