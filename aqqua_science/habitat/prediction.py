@@ -11,19 +11,22 @@ from pathlib import Path
 import dask
 import dask.array as da
 import numpy as np
-import pandas as pd
 import xarray as xr
-from joblib import effective_n_jobs
 from tqdm.dask import TqdmCallback
 
+from aqqua_science.habitat.blockwise import (
+    GAP,
+    LAND,
+    block_lengths,
+    cell_status,
+    dims_of,
+    fill_cells,
+    grid_predictors,
+    map_blocks,
+    solid_predictors,
+    threads_of,
+)
 from aqqua_science.progress import has_screen
-from aqqua_science.schema import SchemaError, nearest_name
-
-DIMENSIONS = ("month", "time", "depth", "latitude", "longitude")
-"""Dimensions that predictors may have, in the order of the field."""
-
-_BLOCK_VALUES = 2_000_000
-_GAP, _LAND = 1, 2
 
 
 def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None):
@@ -70,6 +73,7 @@ def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None
     Examples
     --------
     >>> from aqqua_science.grids import regular_grid
+    >>> import pandas as pd
     >>> from aqqua_science.habitat import BoostedTrees
     >>> table = pd.DataFrame({"temperature": np.linspace(0, 30, 100)})
     >>> model = BoostedTrees(n_members=3, n_trees=10).fit(table, table["temperature"] ** 2)
@@ -79,38 +83,15 @@ def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None
     >>> dict(field["biomass"].sizes)
     {'member': 3, 'latitude': 18}
     """
-    predictors = _predictors(model, env)
+    predictors = grid_predictors(model, env)
     path = None if to is None else _checked_path(to)
     in_memory = not predictors.chunks
-    predictors = predictors.chunk(chunks or _block_lengths(predictors, n_members=len(model.models_)))
-    with _threads(model) if in_memory else nullcontext():
+    predictors = predictors.chunk(chunks or block_lengths(predictors, per_cell=len(model.models_)))
+    with threads_of(model) if in_memory else nullcontext():
         field = _field(model, predictors, name=name, units=units)
         if path is not None:
             return _write(field, path, name=name)
         return _load(field, name=name) if in_memory and chunks is None else field
-
-
-def _predictors(model, env):
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        msg = "the model knows no predictor names: it was fitted on a bare array. Fit it on a DataFrame."
-        raise ValueError(msg)
-    for name in names:
-        if name not in env.data_vars:
-            msg = (
-                f"env has no predictor {name!r}.{nearest_name(name, env.data_vars)} "
-                f"Its variables are: {', '.join(map(str, env.data_vars))}."
-            )
-            raise SchemaError(msg)
-    predictors = env[list(names)]
-    dims = set(predictors.dims)
-    if not dims <= set(DIMENSIONS) or {"month", "time"} <= dims:
-        msg = (
-            f"predictors may have the dimensions {DIMENSIONS}, and month or time but not both; got {sorted(dims)}. "
-            "Rename or select the others; open_environment does so for files."
-        )
-        raise SchemaError(msg)
-    return predictors
 
 
 def _checked_path(to):
@@ -124,32 +105,13 @@ def _checked_path(to):
     return path
 
 
-def _block_lengths(predictors, *, n_members):
-    """Blocks within the chunks of the predictors and small enough for all members, whole parallels first."""
-    cells = max(1, _BLOCK_VALUES // n_members)
-    lengths = {}
-    for dim in reversed(_dims(predictors)):
-        chunks = [max(p.chunksizes.get(dim, [p.sizes[dim]])) for p in predictors.values() if dim in p.dims]
-        lengths[dim] = min(*chunks, cells, predictors.sizes[dim])
-        cells = max(1, cells // lengths[dim])
-    return lengths
-
-
-def _dims(predictors):
-    return [dim for dim in DIMENSIONS if dim in predictors.dims]
-
-
-def _threads(model):
-    return dask.config.set(scheduler="threads", num_workers=effective_n_jobs(model.n_jobs))
-
-
 def _field(model, predictors, *, name, units):
     """The lazy field; only where predictors are missing is looked up at once."""
-    solid = _solid(predictors)
-    status = _map_blocks(_status, predictors, dtype=np.int8, solid=solid)
-    n_gap, n_land = dask.compute((status == _GAP).sum(), (status == _LAND).sum())
+    solid = solid_predictors(predictors)
+    status = map_blocks(cell_status, predictors, dtype=np.int8, solid=solid)
+    n_gap, n_land = dask.compute((status == GAP).sum(), (status == LAND).sum())
     n_members = len(model.models_)
-    values = _map_blocks(
+    values = map_blocks(
         _predict_block,
         predictors,
         dtype=np.float32,
@@ -166,47 +128,12 @@ def _field(model, predictors, *, name, units):
         "share_predictor_missing": float(n_gap / max(status.size - n_land, 1)),
         "model": json.dumps(model.settings_),
     }
-    dims = ("member", *_dims(predictors))
+    dims = ("member", *dims_of(predictors))
     return xr.Dataset({name: (dims, values, described)}, {"member": member, **predictors.coords}, attributes)
 
 
-def _solid(predictors):
-    """Positions of the predictors whose joint absence means land or sea floor."""
-    gaps = dask.compute([np.isnan(predictor).any() for predictor in predictors.values()])[0]
-    gappy = [i for i, gap in enumerate(gaps) if gap]
-    in_depth = [i for i, predictor in enumerate(predictors.values()) if "depth" in predictor.dims]
-    return [i for i in gappy if i in in_depth] or gappy
-
-
-def _map_blocks(function, predictors, *, dtype, new_axes=None, **keywords):
-    """Apply a function to aligned blocks of all predictors; those without some dimension get it with length 1."""
-    dims = _dims(predictors)
-    arrays = [
-        predictor.expand_dims([dim for dim in dims if dim not in predictor.dims]).transpose(*dims).data
-        for predictor in predictors.values()
-    ]
-    pairs = [part for array in arrays for part in (array, dims)]
-    out = [*(new_axes or {}), *dims]
-    meta = np.empty((0,) * len(out), dtype=dtype)
-    return da.blockwise(function, out, *pairs, new_axes=new_axes, dtype=dtype, meta=meta, **keywords)
-
-
-def _status(*predictors, solid):
-    """Whether each cell has all predictors, lacks some, or is land (or sea floor)."""
-    missing = np.isnan(np.broadcast_arrays(*predictors))
-    land = missing[solid].all(axis=0) if solid else False
-    return np.where(land, _LAND, missing.any(axis=0) * _GAP).astype(np.int8)
-
-
 def _predict_block(*predictors, model, solid):
-    status = _status(*predictors, solid=solid)
-    wanted = status == 0 if model.missing == "refuse" else status < _LAND
-    values = np.full((len(model.models_), *status.shape), np.nan, dtype=np.float32)
-    if wanted.any():
-        columns = [block[wanted].astype(np.float32) for block in np.broadcast_arrays(*predictors)]
-        table = pd.DataFrame(dict(zip(model.feature_names_in_, columns, strict=True)))
-        values[:, wanted] = model.predict_members(table)
-    return values
+    return fill_cells(model.predict_members, predictors, n_values=len(model.models_), model=model, solid=solid)
 
 
 def _progress(name):

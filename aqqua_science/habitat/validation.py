@@ -93,10 +93,10 @@ def cross_validate(model, table, *, target, cv=None, predictors=None, groups=Non
     >>> skill[["scheme", "r2", "n"]].round(3).values.tolist()
     [['random', 1.0, 200], ['blocks', 1.0, 200]]
     """
-    predictors = _predictors(model, table, target=target, predictors=predictors, extra=(groups, volume))
+    predictors = predictor_names(model, table, target=target, predictors=predictors, extra=(groups, volume))
     rows = []
     for scheme, splitter in _schemes(cv, groups).items():
-        splits = _splits(splitter, table, target=target, groups=groups)
+        splits = checked_splits(splitter, table, target=target, groups=groups)
         held_out = _held_out(model, table, splits, target=target, predictors=predictors, groups=groups, volume=volume)
         seen = held_out.notna().to_numpy()
         observed = table[target].to_numpy(dtype=float)
@@ -136,9 +136,103 @@ def out_of_fold(model, table, *, target, cv, predictors=None, groups=None, volum
     >>> out_of_fold(DummyRegressor(), table, target="biomass", cv=blocks, predictors=["depth"]).tolist()
     [3.0, 1.0]
     """
-    predictors = _predictors(model, table, target=target, predictors=predictors, extra=(groups, volume))
-    splits = _splits(cv, table, target=target, groups=groups)
+    predictors = predictor_names(model, table, target=target, predictors=predictors, extra=(groups, volume))
+    splits = checked_splits(cv, table, target=target, groups=groups)
     return _held_out(model, table, splits, target=target, predictors=predictors, groups=groups, volume=volume)
+
+
+def checked_splits(cv, table, *, target, groups=None):
+    """
+    Parts of a table to train on and to hold out, once every amount is known.
+
+    Parameters
+    ----------
+    cv : splitter
+    table : pandas.DataFrame
+    target : str
+    groups : str, optional
+        Column of groups, for splitters that take them.
+
+    Returns
+    -------
+    list of (numpy.ndarray, numpy.ndarray)
+
+    Raises
+    ------
+    ValueError
+        If the target is missing in some row.
+    """
+    amounts = table[target].to_numpy(dtype=float)
+    if not np.isfinite(amounts).all():
+        msg = (
+            f"{target} must be finite in every row; {(~np.isfinite(amounts)).sum()} of {len(table)} rows are not. "
+            "A sample where nothing was found is zero; drop those that were not looked at."
+        )
+        raise ValueError(msg)
+    labels = None if groups is None else table[groups].to_numpy()
+    return list(cv.split(table, amounts, labels))
+
+
+def fold_fits(model, table, splits, *, target, predictors, groups=None, volume=None):
+    """
+    Fit a clone of a model, of an ensemble at most `FOLD_MEMBERS` members, to the training part of each fold.
+
+    Parameters
+    ----------
+    model, table, target, groups, volume
+        As in `cross_validate`.
+    splits : list of (array, array)
+        Positions of the rows to train on and of those to hold out.
+    predictors : list of str
+
+    Yields
+    ------
+    fitted : scikit-learn regressor
+    train, test : numpy.ndarray of int
+        Positions of the rows.
+    """
+    model = _lighter(model)
+    for train, test in splits:
+        rows = table.iloc[train]
+        arguments = _fit_arguments(model, rows, groups, volume)
+        yield clone(model).fit(rows[predictors], rows[target].to_numpy(dtype=float), **arguments), train, test
+
+
+def predictor_names(model, table, *, target, predictors=None, extra=()):
+    """
+    Names of the predictors, once they and the target are known to be there.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+    table : pandas.DataFrame
+    target : str
+    predictors : list of str, optional
+        By default those that `model` was fitted on.
+    extra : iterable of str or None
+        Other columns that must be there.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    SchemaError
+        If a column is absent.
+    ValueError
+        If there is neither a list nor a model fitted on named columns.
+    """
+    if predictors is None:
+        predictors = getattr(model, "feature_names_in_", None)
+    if predictors is None:
+        msg = (
+            f"predictors must be named: this {type(model).__name__} was not fitted on named columns. "
+            "Pass predictors=[...], or a model fitted on a DataFrame."
+        )
+        raise ValueError(msg)
+    schema.require_columns(table, [target, *predictors, *(name for name in extra if name is not None)])
+    return list(predictors)
 
 
 def _schemes(cv, groups):
@@ -154,39 +248,9 @@ def _scheme_name(cv):
     return next((name for name, kinds in _SCHEMES.items() if isinstance(cv, kinds)), type(cv).__name__.lower())
 
 
-def _predictors(model, table, *, target, predictors, extra):
-    if predictors is None:
-        predictors = getattr(model, "feature_names_in_", None)
-    if predictors is None:
-        msg = (
-            f"predictors must be named: this {type(model).__name__} was not fitted on named columns. "
-            "Pass predictors=[...], or a model fitted on a DataFrame."
-        )
-        raise ValueError(msg)
-    schema.require_columns(table, [target, *predictors, *(name for name in extra if name is not None)])
-    return list(predictors)
-
-
-def _splits(cv, table, *, target, groups):
-    amounts = table[target].to_numpy(dtype=float)
-    if not np.isfinite(amounts).all():
-        msg = (
-            f"{target} must be finite in every row; {(~np.isfinite(amounts)).sum()} of {len(table)} rows are not. "
-            "A sample where nothing was found is zero; drop those that were not looked at."
-        )
-        raise ValueError(msg)
-    labels = None if groups is None else table[groups].to_numpy()
-    return list(cv.split(table, amounts, labels))
-
-
-def _held_out(model, table, splits, *, target, predictors, groups, volume):
-    model = _lighter(model)
+def _held_out(model, table, splits, *, target, predictors, **columns):
     total, times = np.zeros(len(table)), np.zeros(len(table))
-    for train, test in splits:
-        rows = table.iloc[train]
-        fitted = clone(model).fit(
-            rows[predictors], rows[target].to_numpy(dtype=float), **_fit_arguments(model, rows, groups, volume)
-        )
+    for fitted, _, test in fold_fits(model, table, splits, target=target, predictors=predictors, **columns):
         total[test] += fitted.predict(table.iloc[test][predictors])
         times[test] += 1
     held_out = np.full(len(table), np.nan)

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.testing import assert_array_equal
 
 from aqqua_science.grids import regular_grid
-from aqqua_science.habitat import BoostedTrees, predict_grid, prediction
+from aqqua_science.habitat import BoostedTrees, blockwise, predict_grid
 from aqqua_science.schema import SchemaError
 
 PREDICTORS = ("temperature", "nitrate", "bathymetry")
@@ -123,13 +123,13 @@ def test_chunks_and_dask_change_no_number(model, ocean, chunks):
 
 def test_small_blocks_change_no_number(model, ocean, monkeypatch):
     whole = predict_grid(model, ocean)
-    monkeypatch.setattr(prediction, "_BLOCK_VALUES", 500)
+    monkeypatch.setattr(blockwise, "BLOCK_VALUES", 500)
     xr.testing.assert_identical(predict_grid(model, ocean), whole)
 
 
 def test_threads_change_no_number(model, ocean, monkeypatch):
     whole = predict_grid(model, ocean)
-    monkeypatch.setattr(prediction, "_BLOCK_VALUES", 500)
+    monkeypatch.setattr(blockwise, "BLOCK_VALUES", 500)
     parallel = fitted().set_params(n_jobs=2)
     assert_array_equal(predict_grid(parallel, ocean)["biomass"], whole["biomass"])
 
@@ -150,7 +150,7 @@ def test_cluster_changes_no_number(model, ocean):
 @pytest.mark.parametrize("file", ["field.zarr", "field.nc"])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_written_while_predicted(model, ocean, tmp_path, file, lazy, monkeypatch):
-    monkeypatch.setattr(prediction, "_BLOCK_VALUES", 500)
+    monkeypatch.setattr(blockwise, "BLOCK_VALUES", 500)
     env = ocean.chunk({"month": 1}) if lazy else ocean
     with predict_grid(model, env, units="mg m-3", to=tmp_path / file) as written:
         assert dask.is_dask_collection(written["biomass"].data)
@@ -192,6 +192,6 @@ def test_wrong_use_is_refused(model, ocean, tmp_path):
 
 
 def test_blocks_are_whole_parallels_that_hold_all_members_within_the_limit(model, ocean, monkeypatch):
-    monkeypatch.setattr(prediction, "_BLOCK_VALUES", 500)
+    monkeypatch.setattr(blockwise, "BLOCK_VALUES", 500)
     lazy = predict_grid(model, ocean.chunk({"month": 2, "latitude": 18}))
     assert lazy["biomass"].chunks == ((3,), (1, 1), (4, 4, 4, 4, 2), (36,))  # 3 * 1 * 4 * 36 = 432 values
