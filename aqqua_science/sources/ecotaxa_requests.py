@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-from aqqua_science.sources.connections import BUSY, Connection, shown
+from aqqua_science.connections import BUSY, Connection, shown
 
 PORTAL = "https://ecotaxa.obs-vlfr.fr/api"
 """Where EcoTaxa answers."""

@@ -21,7 +21,7 @@ from filelock import FileLock
 from aqqua_science.images import ingest
 from aqqua_science.sources import published
 from aqqua_science.sources.archives import unpack
-from aqqua_science.sources.connections import check_room
+from aqqua_science.connections import check_room
 from aqqua_science.sources.instruments import instrument_name
 from aqqua_science.sources.pictures import encode_png
 from aqqua_science.sources.recognition import recognise_format

@@ -4,7 +4,6 @@ import re
 import shutil
 import time
 
-from aqqua_science.optional import require
 from aqqua_science.progress import progress_bar
 
 BUSY = {408, 425, 429, 500, 502, 503, 504}
@@ -33,7 +32,9 @@ class Connection:
 
     def __init__(self, url="", *, headers=None, wait_s=1.0, follow_redirects=False, remedy="Try again later."):
         self.url, self.wait_s, self.remedy = url.rstrip("/"), wait_s, remedy
-        self.httpx = require("httpx", for_="sources")
+        import httpx
+
+        self.httpx = httpx
         timeout = self.httpx.Timeout(120, connect=20)
         self.client = self.httpx.Client(headers=headers, timeout=timeout, follow_redirects=follow_redirects)
 
@@ -189,6 +190,13 @@ def check_room(folder, wanted):
     ------
     OSError
         If fewer are free.
+
+    Examples
+    --------
+    >>> check_room(".", 10**18)
+    Traceback (most recent call last):
+        ...
+    OSError: . has room for ... GB, but 1000000000.0 GB are to come. Free some, or move.
     """
     free = shutil.disk_usage(folder).free
     if wanted > free:
