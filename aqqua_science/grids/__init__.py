@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "geometry": ["cell_area", "regular_grid"],
         "land": ["land_mask"],
         "regions": ["label_regions"],
-        "subsetting": ["coarsen", "select_region"],
+        "regridding": ["regrid"],
+        "subsetting": ["select_region"],
     },
 )

@@ -65,7 +65,8 @@ def _on_grid_of(field, where, reference):
         if not _same_positions(ours, theirs):
             msg = (
                 f"{where} and {first_where} must be on one grid; {dim} has {_describe(theirs)} in the one and "
-                f"{_describe(ours)} in the other. Regrid one of them, or open them apart."
+                f"{_describe(ours)} in the other. Open them apart, and bring one to the grid of the other with "
+                "aqqua_science.grids.regrid."
             )
             raise SchemaError(msg)
     return field.assign_coords({dim: first[dim] for dim in ("latitude", "longitude")})

@@ -163,7 +163,10 @@ class _Source:
         rule, remedy = "has no latitude and longitude", "Leave it out with variables=[...], or give it coordinates."
         if {"latitude", "longitude"} <= {find_role(self.dataset[other]) for other in planes}:
             rule = "is on a curvilinear grid (2-D latitude and longitude)"
-            remedy = "Regrid it to latitudes and longitudes first, e.g. with CDO remapbil or xESMF."
+            remedy = (
+                "Regrid it first: open_environment(regrid(xarray.open_dataset(file), 1.0, method='nearest')), "
+                "with regrid of aqqua_science.grids."
+            )
         elif any(re.match("grid_|projection_", line) for line in lines):
             rule = "is on a rotated or projected grid"
             remedy = "Regrid it to latitudes and longitudes first, e.g. with CDO remapbil or rioxarray's reproject."

@@ -9,6 +9,7 @@ EARTH_RADIUS_KM = 6371.0088
 _SEMI_MAJOR_M = 6378137.0
 _FLATTENING = 1 / 298.257223563
 _E2 = _FLATTENING * (2 - _FLATTENING)
+_ROUNDING = 1e-6  # of a cell: coordinates in single precision
 
 
 def regular_grid(step=1.0, *, region=(-180.0, 180.0, -90.0, 90.0)):
@@ -38,7 +39,7 @@ def regular_grid(step=1.0, *, region=(-180.0, 180.0, -90.0, 90.0)):
     {'latitude': 18, 'longitude': 36}
     """
     west, east, south, north = region
-    n_lon, n_lat = (east - west) / step, (north - south) / step
+    n_lon, n_lat = ((east - west) / step, (north - south) / step) if step > 0 else (0, 0)
     if min(n_lon, n_lat) < 1 or abs(n_lon - round(n_lon)) > 1e-6 or abs(n_lat - round(n_lat)) > 1e-6:
         msg = f"step must divide the region {region}; {step} degrees does not. Try 1, 2, 2.5 or 5."
         raise ValueError(msg)
@@ -110,14 +111,9 @@ def cell_area(grid):
     >>> float(cell_area(regular_grid(1.0)).sum())
     510065621724088...
     """
-    phi = np.radians(cell_edges(grid["latitude"].values, lower=-90, upper=90))
-    width = np.radians(_widths(grid["longitude"].values))
-    e = np.sqrt(_E2)
-    sine = np.sin(phi)
-    q = (1 - _E2) * (sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e)
-    area = _SEMI_MAJOR_M**2 / 2 * np.diff(q)[:, None] * width[None, :]
+    bands, width = np.diff(zone_area(row_edges(grid))), np.ptp(column_bounds(grid), axis=0)
     return xr.DataArray(
-        area,
+        bands[:, None] * width[None, :],
         coords={"latitude": grid["latitude"], "longitude": grid["longitude"]},
         dims=("latitude", "longitude"),
         name="cell_area",
@@ -125,14 +121,86 @@ def cell_area(grid):
     )
 
 
-def _widths(longitude):
-    """Degrees that each column spans; a gap, as in a region across the dateline, belongs to no column."""
-    gaps = np.diff(np.asarray(longitude, dtype=float))
-    beside = np.fmax(np.append(np.nan, gaps[:-1]), np.append(gaps[1:], np.nan))
-    half = np.where(gaps > 2 * beside, np.nan, gaps / 2)
-    west, east = np.append(np.nan, half), np.append(half, np.nan)
+def zone_area(latitude):
+    """
+    Area between the equator and a parallel, per degree of longitude.
+
+    Parameters
+    ----------
+    latitude : array_like
+        Degrees.
+
+    Returns
+    -------
+    numpy.ndarray
+        Square metres per degree, negative in the south.
+
+    Examples
+    --------
+    >>> float(720 * zone_area(90.0))
+    510065621724088...
+    """
+    sine, e = np.sin(np.radians(latitude)), np.sqrt(_E2)
+    q = (1 - _E2) * (sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e)
+    return np.radians(_SEMI_MAJOR_M**2 / 2) * q
+
+
+def row_edges(grid):
+    """
+    Parallels between which the rows of a grid lie.
+
+    Parameters
+    ----------
+    grid : xarray.Dataset or xarray.DataArray
+        With ascending `latitude`, degrees.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rows + 1,)
+        Degrees; the outermost is a pole where it comes within half a row of it, as on Gaussian grids.
+
+    Examples
+    --------
+    >>> row_edges(xr.Dataset(coords={"latitude": [-74.0, -44.0, 0.0]}))
+    array([-90., -59., -22.,  22.])
+    """
+    edges = cell_edges(grid["latitude"].values, lower=-90, upper=90)
+    half = np.diff(edges)[[0, -1]] / 2
+    reaches = 90 - np.abs(edges[[0, -1]]) <= half * (1 + _ROUNDING)
+    edges[[0, -1]] = np.where(reaches, [-90, 90], edges[[0, -1]])
+    return edges
+
+
+def column_bounds(grid):
+    """
+    Meridians between which each column of a grid lies.
+
+    Columns meet midway, also over the date line. Beside a gap of more than two columns, such as that of a
+    regional grid or of a region across the date line, a column mirrors its other half.
+
+    Parameters
+    ----------
+    grid : xarray.Dataset or xarray.DataArray
+        With ascending `longitude` within one turn, degrees.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2, n_columns)
+        West and east, degrees; they may pass -180 and 180.
+
+    Examples
+    --------
+    >>> column_bounds(xr.Dataset(coords={"longitude": [-179.0, -177.0, 179.0]}))
+    array([[-180., -178.,  178.],
+           [-178., -176.,  180.]])
+    """
+    longitude = grid["longitude"].values.astype(float)
+    gaps = np.diff(longitude, append=longitude[0] + 360)  # of each column to the next, the last to the first
+    beside = np.fmax(np.roll(gaps, 1), np.roll(gaps, -1))
+    east = np.where(gaps > 2 * beside * (1 + _ROUNDING), np.nan, gaps / 2)
+    west = np.roll(east, 1)
     west, east = np.where(np.isnan(west), east, west), np.where(np.isnan(east), west, east)
-    return np.where(np.isnan(west + east), np.median(gaps), west + east)
+    return np.stack([longitude - west, longitude + east])
 
 
 def unit_vectors(latitude, longitude):

@@ -6,7 +6,8 @@ import pandas as pd
 import xarray as xr
 
 from aqqua_science.grids.environment import open_environment
-from aqqua_science.grids.subsetting import coarsen, select_region
+from aqqua_science.grids.regridding import regrid
+from aqqua_science.grids.subsetting import select_region
 from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
 from aqqua_science.habitat.observations import NO_CONSENT, select
@@ -190,8 +191,8 @@ def _mapped_part(prepared, recipe, *, months, region, resolution):
         environment = select_region(environment, region)
         floor = floor if floor is None else select_region(floor.to_dataset(name=SEA_FLOOR), region)[SEA_FLOOR]
     if resolution:
-        environment = coarsen(environment, resolution)
-        floor = floor if floor is None else coarsen(floor.to_dataset(name=SEA_FLOOR), resolution)[SEA_FLOOR]
+        environment = regrid(environment, resolution)
+        floor = floor if floor is None else regrid(floor, resolution)
     if not environment[prepared.predictors].to_array().notnull().any():
         msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
         raise SchemaError(msg)

@@ -13,8 +13,10 @@ from aqqua_science.grids.geometry import (
     cell_area,
     cell_edges,
     chord_to_km,
+    column_bounds,
     km_to_chord,
     regular_grid,
+    row_edges,
     unit_vectors,
 )
 from aqqua_science.grids.subsetting import select_region
@@ -106,3 +108,23 @@ def test_columns_of_uneven_width_meet_midway():
     grid = xr.Dataset(coords={"latitude": [-45.0, 45.0], "longitude": [0.0, 10.0, 22.0]})
     area = cell_area(grid).sum("latitude").values
     assert_allclose(area / area[0], [1, 1.1, 1.2], rtol=1e-12)
+
+
+def test_columns_meet_over_the_date_line_and_stop_at_gaps():
+    stretched = xr.Dataset(coords={"longitude": [-170.0, -100.0, 0.0, 100.0, 160.0]})
+    west, east = column_bounds(stretched)
+    assert_allclose(west, [-185, -135, -50, 50, 130])
+    assert_allclose(east, [-135, -50, 50, 130, 175])
+    west, east = column_bounds(select_region(regular_grid(10.0), (150, -150, -90, 90)))
+    assert_allclose(west, [-180, -170, -160, 150, 160, 170])
+    assert_allclose(east - west, 10)
+
+
+@pytest.mark.parametrize("n", [32, 64, 94, 400])
+def test_gaussian_and_pole_centred_grids_cover_the_ellipsoid(n):
+    """The nodes of Gauss and Legendre stop short of the poles; the outermost rows reach them all the same."""
+    gaussian = np.degrees(np.arcsin(np.polynomial.legendre.leggauss(n)[0]))
+    for latitude in (gaussian, np.linspace(-90, 90, n)):
+        grid = xr.Dataset(coords={"latitude": latitude, "longitude": np.linspace(-180, 180, 50, endpoint=False)})
+        assert_allclose(cell_area(grid).sum(), WGS84_AREA_M2, rtol=1e-12)
+        assert_allclose(row_edges(grid)[[0, -1]], [-90, 90])
