@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "environment": ["open_environment"],
         "geometry": ["cell_area", "regular_grid"],
         "land": ["land_mask"],
+        "layers": ["layer_integral", "layer_mean"],
         "regions": ["label_regions"],
         "regridding": ["regrid"],
         "subsetting": ["select_region"],

@@ -4,10 +4,8 @@ import numpy as np
 import xarray as xr
 
 from aqqua_science.grids.geometry import cell_edges
+from aqqua_science.grids.layers import SEA_FLOOR
 from aqqua_science.schema import SchemaError, nearest_name
-
-SEA_FLOOR = "sea_floor_depth"
-"""Variable of a field that holds the depth of the sea floor in metres, positive down."""
 
 
 def layer_thickness(field, depth, *, clip_to_seafloor=None):

@@ -2,45 +2,11 @@
 
 import numpy as np
 
-from ..grids.geometry import cell_edges
+from ..grids.layers import OUTER_REACH_M, layer_bounds, shared_thickness
 from ..schema import SchemaError
 from .lookup import blockwise
 
-OUTER_REACH_M = 25.0
-"""How far beyond its outermost levels a grid is taken to speak, unless half a level spacing is more."""
-
 _POINT_M = 1e-3  # a layer without thickness is given a millimetre, so that it falls into one level's layer
-
-
-def layer_bounds(env):
-    """
-    Upper and lower bound of each depth level.
-
-    Parameters
-    ----------
-    env : xarray.Dataset
-        With ascending `depth`, metres. CF bounds named by its attribute ``bounds`` are used where present;
-        otherwise layers meet midway between levels and the outermost mirror their inner half.
-
-    Returns
-    -------
-    upper, lower : numpy.ndarray, shape (n_levels,)
-        Metres, positive down, never above the surface.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> layer_bounds(xr.Dataset(coords={"depth": [0.0, 10.0, 30.0]}))
-    (array([ 0.,  5., 20.]), array([ 5., 20., 40.]))
-    """
-    levels = env["depth"].values.astype(float)
-    bounds = env["depth"].attrs.get("bounds")
-    if bounds in env.variables:
-        return tuple(np.sort(env[bounds].values.astype(float), axis=1).T)
-    if levels.size == 1:
-        return np.maximum(levels - OUTER_REACH_M, 0), levels + OUTER_REACH_M
-    edges = cell_edges(levels, lower=0)
-    return edges[:-1], edges[1:]
 
 
 def nearest_level(env, depth, *, max_depth_m=None):
@@ -105,11 +71,8 @@ def layer_weights(env, depth_min, depth_max):
     >>> layer_weights(env, np.array([0.0]), np.array([12.0]))
     array([[10.,  2.,  0.]])
     """
-    upper, lower = layer_bounds(env)
     bottom = np.maximum(depth_max, depth_min + _POINT_M)[:, None]
-    shared = np.minimum(bottom, lower)
-    shared -= np.maximum(depth_min[:, None], upper)
-    return np.maximum(shared, 0, out=shared)
+    return shared_thickness(layer_bounds(env), depth_min[:, None], bottom)
 
 
 def nearest_layers(env, depth_min, depth_max, *, max_depth_m=None):
