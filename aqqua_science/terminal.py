@@ -31,15 +31,15 @@ def tell(result, out, as_json):
     print(f"  estimate          {estimate_text(row)}")
     if "truth" in result:
         print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
-    if result["reference"]:
-        print(f"  published         {number(result['reference']['value'])} {result['reference']['units']}")
+    for told in result["references"]:
+        print(f"  published         {number(told['value'])} {told['units']} ({told['source']})")
     print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
     for scheme in result["validation"]:
         skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"
         print(f"  skill, {scheme['scheme']:10} {skill}")
     print(f"  extrapolated area {result['extrapolated_area_fraction']:.1%}")
     if result["n_rejected"]:
-        share = result["n_rejected"] / (result["n_rejected"] + result["n_samples"])
+        share = result["n_rejected"] / (result["n_rejected"] + result["n_observations"])
         print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
     if result["interval"]["warning"]:
         print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")

@@ -155,8 +155,8 @@ def write_page():
 
 def _line(name, result):
     row, blocks, random = global_row(result), _scheme(result, "blocks"), _scheme(result, "random")
-    reference = result["reference"]
-    published = f"{number(reference['value'])} ({reference['source']})" if reference else "none published"
+    told = [f"{number(reference['value'])} ({reference['source']})" for reference in result["references"]]
+    published = "; ".join(told) or "none published"
     flags = [] if has_skill(result) else ["no held-out skill"]
     flags += [result["interval"]["warning"]] if result["interval"]["warning"] else []
     return (

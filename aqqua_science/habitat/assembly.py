@@ -1,6 +1,7 @@
 """A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
 
 import numpy as np
+import pandas as pd
 
 from aqqua_science import __version__
 from aqqua_science.files import file_hash, plain
@@ -66,11 +67,12 @@ def compute(recipe, inputs, *, stage):
     result = {
         "title": recipe.title,
         "budget": budget.to_dict("records"),
-        "reference": _reference(recipe, budget["units"].iloc[0]),
+        "references": _references(recipe, budget["units"].iloc[0]),
         "validation": skill.to_dict("records"),
         **fractions,
         "n_samples": len(inputs.table),
         "n_rejected": len(inputs.rejected),
+        "n_observations": int(inputs.table.get("n_deployments", pd.Series(1, inputs.table.index)).sum()),
         "n_cells": int(present.sum()),
         "interval": interval,
         "sensitivity": assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments),
@@ -114,12 +116,12 @@ def _mapped(recipe, model, inputs):
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
 
 
-def _reference(recipe, units):
-    """The published value in the units of the budget."""
-    if recipe.reference is None:
-        return None
-    value = convert_total(recipe.reference.value, recipe.reference.units, to=units)
-    return {"value": value, "units": units, "source": recipe.reference.source}
+def _references(recipe, units):
+    """The published values in the units of the budget."""
+    return [
+        {"value": convert_total(told.value, told.units, to=units), "units": units, "source": told.source}
+        for told in recipe.reference
+    ]
 
 
 def _described(recipe, model, inputs, field, name):

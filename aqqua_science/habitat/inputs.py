@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aqqua_science.habitat.observations import find_file, read_table, select
+from aqqua_science.habitat.observations import find_file, read_observations, select
 from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.schema import SchemaError, nearest_name
 
@@ -46,8 +46,9 @@ def find_inputs(recipe, *, folders):
     """
     regions = check_budget(recipe, folders=folders)
     path = find_file(recipe.observations.file, folders=folders)[0]
-    raw = read_table(path)
+    raw, unusable = read_observations(path, recipe.observations)
     accepted, rejected = select(raw, recipe.observations)
+    rejected = pd.concat([unusable, rejected], ignore_index=True)
     grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
     if all(p.suffix.lower() in _NETCDF for p in grids):
         check_predictors(recipe, [name for p in grids for name in _variables(p)])
@@ -80,8 +81,8 @@ def check_budget(recipe, *, folders):
             "depth = [0, 200] under [budget]."
         )
         raise SchemaError(msg)
-    if recipe.reference is not None:
-        convert_total(recipe.reference.value, recipe.reference.units, to=amounts.units)
+    for told in recipe.reference:
+        convert_total(told.value, told.units, to=amounts.units)
     regions = recipe.budget.regions
     if regions in NAMED_REGIONS:
         return regions
@@ -109,6 +110,7 @@ def check_predictors(recipe, names):
     SchemaError
         With the nearest right name.
     """
+    names = [*names, *recipe.environment.fixed]
     predictors = recipe.environment.predictors or names
     for name in predictors:
         if name not in names:

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from aqqua_science.habitat.units import budget_units
+from aqqua_science.samples.pangaea import is_pangaea, read_pangaea
+from aqqua_science.samples.traps import pool_fluxes, trap_fluxes
 from aqqua_science.schema import VOCABULARY, SchemaError, add_standard_names, nearest_name, require_columns, screen
 
 _KEY = [
@@ -95,17 +97,39 @@ def read_table(path):
 
 
 def _read_text(path):
-    """A table in text: the header's separator wins, and the comment block of PANGAEA files is skipped."""
+    """A table in text: PANGAEA's, or one whose header tells the separator."""
+    if is_pangaea(path):
+        return read_pangaea(path)
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        skipped, line = 0, file.readline()
-        if line.startswith("/*"):
-            while line and line.strip() != "*/":
-                skipped, line = skipped + 1, file.readline()
-            skipped, line = skipped + 1, file.readline()
-    separator = max("\t;,", key=line.count)
-    return pd.read_csv(
-        path, sep=separator, skiprows=skipped, encoding="utf-8-sig", encoding_errors="replace", low_memory=False
-    )
+        separator = max("\t;,", key=file.readline().count)
+    return pd.read_csv(path, sep=separator, encoding="utf-8-sig", encoding_errors="replace", low_memory=False)
+
+
+def read_observations(path, observations):
+    """
+    Read the table of a recipe, and make one row per place and season of fluxes of traps.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    observations : Observations
+
+    Returns
+    -------
+    table, rejected : pandas.DataFrame
+        `rejected` holds deployments that cannot be used, with a ``reason``.
+
+    Raises
+    ------
+    SchemaError
+        If the file is no table, or no table of deployments where the recipe says so.
+    """
+    table, traps = read_table(path), observations.traps
+    if traps is None:
+        return table, pd.DataFrame({"reason": pd.Series(dtype=str)})
+    fluxes, rejected = trap_fluxes(table)
+    how = {"horizon": traps.horizon, "between": traps.between, "b": traps.exponent, "cell_degrees": traps.cell_degrees}
+    return pool_fluxes(fluxes, **how), rejected
 
 
 def select(table, observations):

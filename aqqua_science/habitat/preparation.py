@@ -12,6 +12,7 @@ from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
 from aqqua_science.habitat.observations import NO_CONSENT, select
 from aqqua_science.samples.matchup import join_environment
+from aqqua_science.samples.seasons import join_seasons
 from aqqua_science.schema import SchemaError
 
 _SEA_FLOOR_NAMES = ("sea_floor_depth", "bathymetry", "bathy", "bottom_depth", "deptho", "sea_floor")
@@ -65,10 +66,17 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
         If the grids cannot be understood, or do not cover the samples or what is to be mapped.
     """
     everything = open_environment(*inputs.grids)
-    check_predictors(recipe, [str(name) for name in everything.data_vars])
-    predictors = recipe.environment.predictors or [str(name) for name in everything.data_vars]
-    environment, notes = _matching_axes(everything[predictors], inputs.accepted, recipe)
+    names, fixed = [str(name) for name in everything.data_vars], recipe.environment.fixed
+    check_predictors(recipe, names)
+    predictors = recipe.environment.predictors or [*names, *fixed]
+    gridded = [name for name in predictors if name not in fixed]
+    environment, notes = _matching_axes(everything[gridded], inputs.accepted, recipe)
     table, unmatched = _joined(inputs.accepted, environment, predictors, recipe)
+    environment, sea_floor = _with_fixed(environment, recipe), find_sea_floor(everything)
+    if recipe.observations.traps is not None:
+        environment, said = _deep_enough(environment, sea_floor, recipe.observations.traps.horizon)
+        pooled = len(inputs.accepted), int(inputs.accepted["n_deployments"].sum())
+        notes.append(f"{said} {pooled[1]:,} fluxes were pooled to {pooled[0]:,} of one cell, season and depth.")
     borrowed = table["match_method"] == "nearest sea cell"
     if borrowed.any():
         furthest = table.loc[borrowed, "match_distance_km"].max()
@@ -84,7 +92,7 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
         rejected=pd.concat([inputs.rejected, unmatched], ignore_index=True),
         predictors=predictors,
         environment=environment,
-        sea_floor=find_sea_floor(everything),
+        sea_floor=sea_floor,
         files=inputs.files,
         regions=inputs.regions,
         notes=notes,
@@ -148,10 +156,11 @@ def _matching_axes(environment, table, recipe):
 
 def _joined(table, environment, predictors, recipe):
     """Samples with their predictors; those that cannot be used apart, with the reason."""
-    clash = [p for p in predictors if p in table.columns]
+    clash = [name for name in environment.data_vars if name in table.columns]
     layered = "depth" in environment.dims and {"depth_min", "depth_max"} <= set(table.columns)
     time = "exact" if "time" in environment.dims else "month"
-    joined = join_environment(
+    join = join_seasons if "n_months" in table.columns and "month" in environment.dims else join_environment
+    joined = join(
         table.drop(columns=clash), environment, depth="mean" if layered else "nearest", time=time
     ).reset_index(drop=True)
     gaps = joined[predictors].isna()
@@ -162,6 +171,26 @@ def _joined(table, environment, predictors, recipe):
         msg = f"no sample has an environment: {reasons.mode().iloc[0]}. Do samples and grids cover the same sea?"
         raise SchemaError(msg)
     return joined[~lost].reset_index(drop=True), joined[lost].assign(reason=reasons[lost])
+
+
+def _with_fixed(environment, recipe):
+    """The environment with the one value that predictors of the samples alone take on the map."""
+    sea = environment[next(iter(environment.data_vars))]
+    flat = xr.zeros_like(
+        sea.isel({d: 0 for d in sea.dims if d not in ("latitude", "longitude")}, drop=True), dtype=float
+    )
+    fixed = {name: (flat + value).drop_attrs() for name, value in recipe.environment.fixed.items()}
+    return environment.assign(fixed)
+
+
+def _deep_enough(environment, sea_floor, horizon):
+    """The environment where the sea is deeper than a horizon: elsewhere nothing sinks through it."""
+    if sea_floor is None:
+        return (
+            environment,
+            f"No grid holds the sea floor: flux is also mapped where the sea is shallower than {horizon:g} m.",
+        )
+    return environment.where(sea_floor >= horizon), f"Flux is mapped where the sea is at least {horizon:g} m deep."
 
 
 def _without_split(raw, environment, predictors, recipe):

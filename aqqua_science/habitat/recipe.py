@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
 
+from aqqua_science.samples.martin import MARTIN_B
 from aqqua_science.schema import SchemaError, nearest_name
 
 Scalar = str | int | float | bool
@@ -15,6 +16,15 @@ Scalar = str | int | float | bool
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Traps(_Part):
+    """How fluxes of sediment traps are brought to one depth and pooled, see `samples.traps.pool_fluxes`."""
+
+    horizon: float = Field(gt=0)
+    between: tuple[float, float] | None = None
+    exponent: float = Field(default=MARTIN_B, ge=0)
+    cell_degrees: float = Field(default=1.0, gt=0, le=10)
 
 
 class Observations(_Part):
@@ -29,6 +39,7 @@ class Observations(_Part):
     time: str | None = None
     volume: str | None = None
     group: str | None = None
+    traps: Traps | None = None
 
 
 class Environment(_Part):
@@ -36,6 +47,7 @@ class Environment(_Part):
 
     files: list[str] = Field(min_length=1)
     predictors: list[str] = []
+    fixed: dict[str, float] = {}
 
 
 class Model(_Part):
@@ -123,7 +135,12 @@ class Recipe(_Part):
     model: Model = Model()
     validation: Validation = Validation()
     budget: Budget = Budget()
-    reference: Reference | None = None
+    reference: list[Reference] = []
+
+    @field_validator("reference", mode="before")
+    @classmethod
+    def _one_or_several(cls, given):
+        return [given] if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _groups_are_named(self):
@@ -223,6 +240,7 @@ _EXAMPLES = {
 def _fields_at(place):
     part = Recipe
     for name in place:
-        annotation = part.model_fields[name].annotation
-        part = Reference if name == "reference" else annotation
+        if isinstance(name, str):
+            annotation = part.model_fields[name].annotation
+            part = {"reference": Reference, "traps": Traps}.get(name, annotation)
     return part.model_fields

@@ -29,7 +29,7 @@ def write_report(result, path):
     sections = [
         _headline,
         _remarks,
-        _reference,
+        _references,
         _skill,
         _applicability,
         _interval,
@@ -178,21 +178,20 @@ def _remarks(result):
     return result["provenance"]["recipe"]["remarks"]
 
 
-def _reference(result):
-    reference = result["reference"]
-    if not reference:
+def _references(result):
+    if not result["references"]:
         return ""
     row = global_row(result)
-    ratio = row["mean"] / reference["value"] if reference["units"] == row["units"] else None
-    text = (
-        f"## Beside the published value\n\n{reference['source']}: {number(reference['value'])} {reference['units']}. "
-    )
-    if ratio is None:
-        return text + f"Ours is in {row['units']}."
+    lines = [_beside(row, reference) for reference in result["references"]]
+    return "\n".join(["## Beside published values", "", *(f"- {line}" for line in lines)])
+
+
+def _beside(row, reference):
+    told = f"{reference['source']}: {number(reference['value'])} {reference['units']}. "
     inside = row["low"] is not None and row["low"] <= reference["value"] <= row["high"]
-    return text + (
-        f"Our map adds up to {number(row['mean'])} {row['units']}, {ratio:.2f} times that; the published value lies "
-        f"{'inside' if inside else 'outside'} our interval."
+    return told + (
+        f"Our map adds up to {number(row['mean'])} {row['units']}, {row['mean'] / reference['value']:.2f} times that; the "
+        f"published value lies {'inside' if inside else 'outside'} our interval."
     )
 
 
@@ -290,12 +289,17 @@ def _inputs(result):
     return "## Worth knowing\n\n" + "\n".join(notes) if notes else ""
 
 
+def _used(result):
+    n, pooled = result["n_observations"], result["n_samples"]
+    return f"{pooled} used" if n == pooled else f"{n} used, pooled to {pooled}"
+
+
 def _odmap(result):
     recipe, model = result["provenance"]["recipe"], result["provenance"]["model"]
     rows = {
         "Overview: target": f"{recipe['observations']['target']} ({recipe['observations']['units']})",
         "Overview: credit": recipe["credit"] or "none stated",
-        "Data: observations": f"{recipe['observations']['file']}, {result['n_samples']} used, {result['n_rejected']} rejected",
+        "Data: observations": f"{recipe['observations']['file']}, {_used(result)}, {result['n_rejected']} rejected",
         "Data: selection": str(recipe["observations"]["where"] | recipe["observations"]["between"] or "all rows"),
         "Data: predictors": ", ".join(recipe["environment"]["predictors"]) or "all variables of the grids",
         "Data: checksums": "; ".join(f"{k} {v[:12]}" for k, v in result["provenance"]["inputs"].items()),

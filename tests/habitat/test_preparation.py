@@ -11,6 +11,7 @@ from aqqua_science.habitat import Recipe
 from aqqua_science.habitat.inputs import find_inputs
 from aqqua_science.habitat.observations import NO_CONSENT, contributors_of
 from aqqua_science.habitat.preparation import find_sea_floor, prepare
+from aqqua_science.samples.martin import martin_curve
 from aqqua_science.schema import SchemaError
 
 
@@ -147,3 +148,62 @@ def test_samples_without_consent_stay_out_and_it_is_said(prepared):
     assert any("1 samples were left out" in note for note in found.notes)
     with pytest.raises(SchemaError, match="Ask the contributors"):
         prepared(grid_of(month=[1]), table.assign(use_for_maps=False))
+
+
+TRAPS = [60.0, 100.0, 150.0, 200.0, 290.0]
+
+
+@pytest.fixture
+def flux_inputs(tmp_path):
+    """Traps at 60 to 290 m of one Martin curve, in two cells and months, over a sea that is shallow in one half."""
+
+    def run(**traps):
+        grid = grid_of(month=np.arange(1, 13))
+        grid["bathymetry"] = grid["bathymetry"] * 0 + xr.where(grid["longitude"] < 0, 80.0, 4000.0)
+        grid.transpose("month", "latitude", "longitude").to_netcdf(tmp_path / "grid.nc")
+        depth = np.tile(TRAPS, 2)
+        place, season = np.repeat([15.5, -15.5], 5), np.repeat(["2000-03-02", "2000-08-02"], 5)
+        table = pd.DataFrame({"latitude": place, "longitude": 45.5, "depth": depth, "time_start": season})
+        table = table.assign(duration_days=np.repeat([14, 80], 5), flux_mg_m2_d=martin_curve(depth, 40.0))
+        table.to_csv(tmp_path / "traps.csv", index=False)
+        recipe = Recipe(
+            title="Flux",
+            observations={
+                "file": "traps.csv",
+                "target": "flux_mg_m2_d",
+                "units": "mg m-2 d-1",
+                "traps": {"horizon": 100} | traps,
+            },
+            environment={
+                "files": ["grid.nc"],
+                "predictors": ["temperature", "trap_depth"],
+                "fixed": {"trap_depth": 100},
+            },
+        )
+        return prepare(recipe, find_inputs(recipe, folders=[tmp_path]))
+
+    return run
+
+
+def test_fluxes_come_to_their_horizon_and_their_season(flux_inputs):
+    inputs = flux_inputs()
+    assert_allclose(inputs.table["flux_mg_m2_d"], 40)
+    days = np.array([31, 30, 31])
+    warmth = {15.5: 15 + 45 + 3, -15.5: -15 + 45 + (days * [8, 9, 10]).sum() / days.sum()}
+    assert_allclose(inputs.table["temperature"], inputs.table["latitude"].map(warmth))
+    assert_allclose(np.sort(inputs.table["trap_depth"].unique()), TRAPS)
+
+
+def test_on_the_map_a_fixed_predictor_has_one_value_and_shallow_seas_have_no_flux(flux_inputs):
+    inputs = flux_inputs()
+    assert np.unique(inputs.environment["trap_depth"].fillna(100)).tolist() == [100]
+    mapped = inputs.environment["temperature"].notnull()
+    assert not mapped.sel(longitude=slice(-180, 0)).any()
+    assert mapped.sel(longitude=slice(0, 180)).all()
+    assert any("at least 100 m deep. 10 fluxes were pooled to" in note for note in inputs.notes)
+
+
+def test_depths_of_the_traps_are_chosen(flux_inputs):
+    assert (
+        flux_inputs(between=[100, 200]).table["n_deployments"].sum() < flux_inputs().table["n_deployments"].sum() == 10
+    )

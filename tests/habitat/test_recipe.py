@@ -185,3 +185,28 @@ def test_parquet_equals_csv(tmp_path):
     source.to_parquet(tmp_path / "s.parquet")
     source.to_csv(tmp_path / "s.csv", index=False)
     pd.testing.assert_frame_equal(read_table(tmp_path / "s.parquet"), read_table(tmp_path / "s.csv"))
+
+
+def test_one_or_several_published_values(tmp_path):
+    one = '[reference]\nvalue = 1\nunits = "PgC"\nsource = "A"\n'
+    assert [r.source for r in read_recipe(written(tmp_path, GOOD + one)).reference] == ["A"]
+    two = one.replace("[reference]", "[[reference]]")
+    assert [r.source for r in read_recipe(written(tmp_path, GOOD + two + two.replace("A", "B"))).reference] == [
+        "A",
+        "B",
+    ]
+    with pytest.raises(SchemaError, match=r"unknown key 'reference.1.unit'. Did you mean 'units'"):
+        read_recipe(written(tmp_path, GOOD + two + two.replace("units", "unit")))
+
+
+@pytest.mark.parametrize(
+    ("traps", "message"),
+    [
+        ("{ horizn = 100 }", "unknown key 'observations.traps.horizn'. Did you mean 'horizon'"),
+        ("{ horizon = 0 }", "observations.traps.horizon = 0"),
+        ("{ between = [50, 300] }", "'observations.traps.horizon' is missing"),
+    ],
+)
+def test_a_wrong_table_of_traps_names_its_key(tmp_path, traps, message):
+    with pytest.raises(SchemaError, match=message):
+        read_recipe(written(tmp_path, GOOD.replace("[environment]", f"traps = {traps}\n[environment]")))

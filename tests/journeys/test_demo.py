@@ -49,7 +49,7 @@ def test_result_says_what_scripts_rely_on(study):
     _, result, _, _ = study
     assert {
         "budget",
-        "reference",
+        "references",
         "validation",
         "extrapolated_area_fraction",
         "n_samples",
