@@ -342,7 +342,8 @@ def run_part(part, store, out, *, seeds, steps):
         )
         seconds = time.perf_counter() - start
         line = {"variant": variant, "seed": seed, "steps": steps, "seconds": seconds}
-        for name, network in {"": vit, "untrained ": untrained(config)}.items():
+        networks = {"": vit} | ({} if part in ("left-out", "ablations") else {"untrained ": untrained(config)})
+        for name, network in networks.items():
             line[f"{name}scores"] = judge_all(lambda rows, n=network: embeddings(n, store, rows), store, parts)
             line[f"{name}scale"] = judge_scale(network, store, seed=seed) if config.views.square is None else {}
         append_line(out / "scores.jsonl", line)
@@ -384,7 +385,7 @@ def table(out):
     """
     rows = []
     for line in read_lines(out / "scores.jsonl"):
-        for kind in ("", "untrained "):
+        for kind in [k for k in ("", "untrained ") if f"{k}scores" in line]:
             name = f"{kind}{line['variant']} ({line['steps']})"
             rows += [
                 (name, line["seed"], f"{i} {k}", v) for i, s in line[f"{kind}scores"].items() for k, v in s.items()

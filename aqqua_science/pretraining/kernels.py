@@ -4,6 +4,7 @@ import functools
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.weak import WeakTensorKeyDictionary
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -77,13 +78,23 @@ def flex(q, k, v, cu_seqlens):
     -------
     torch.Tensor, shape (token, head, feature)
     """
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    n = q.shape[0]
-    sequence = torch.bucketize(torch.arange(n, device=q.device), cu_seqlens[1:].to(torch.int64), right=True)
-    mask = create_block_mask(lambda b, h, i, j: sequence[i] == sequence[j], None, None, n, n, device=q.device)
+    mask = _masks.get(cu_seqlens)
+    if mask is None:
+        mask = _masks[cu_seqlens] = _block_mask(cu_seqlens, q.shape[0])
     q, k, v = (t.transpose(0, 1).unsqueeze(0) for t in (q, k, v))
     return _flex_kernel(q.is_cuda)(q, k, v, block_mask=mask).squeeze(0).transpose(0, 1)
+
+
+_masks = WeakTensorKeyDictionary()
+"""The mask of each pack for as long as its `cu_seqlens` lives: all layers of a network share it."""
+
+
+def _block_mask(cu_seqlens, n):
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    device = cu_seqlens.device
+    sequence = torch.bucketize(torch.arange(n, device=device), cu_seqlens[1:].to(torch.int64), right=True)
+    return create_block_mask(lambda b, h, i, j: sequence[i] == sequence[j], None, None, n, n, device=device)
 
 
 @functools.cache
