@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "climatologies": ["anomaly", "climatology"],
         "environment": ["open_environment"],
         "fetching": ["fetch"],
+        "gaps": ["fill_gaps"],
         "geometry": ["cell_area", "regular_grid"],
         "land": ["land_mask"],
         "layers": ["layer_integral", "layer_mean"],
