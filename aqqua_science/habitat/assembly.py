@@ -59,11 +59,10 @@ def compute(recipe, inputs, *, stage):
     stage("budget")
     arguments = {
         "depth": recipe.budget.depth,
-        "by": inputs.regions,
         "kind": recipe.budget.kind,
         "clip_to_seafloor": recipe.budget.clip_to_seafloor,
     }
-    budget = integrate(field, **arguments)
+    budget = _budget(field, inputs.regions, arguments)
     result = {
         "title": recipe.title,
         "budget": budget.to_dict("records"),
@@ -114,6 +113,16 @@ def _mapped(recipe, model, inputs):
     floor = inputs.sea_floor.astype(np.float32).drop_attrs()
     attrs = {"units": "m", "positive": "down", "standard_name": "sea_floor_depth_below_mean_sea_level"}
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
+
+
+def _budget(field, sets, arguments):
+    """Rows of all sets of regions, the global ones once."""
+    parts = []
+    for regions in sets:
+        part = integrate(field, by=regions, **arguments)
+        part = part if not parts else part[part["region"] != "global"]
+        parts.append(part.assign(regions=regions if isinstance(regions, str) else regions.stem))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _references(recipe, units):

@@ -19,7 +19,7 @@ class Inputs:
 
     files: list
     grids: list
-    regions: object
+    regions: list
     raw: pd.DataFrame
     accepted: pd.DataFrame
     rejected: pd.DataFrame
@@ -57,7 +57,7 @@ def find_inputs(recipe, *, folders):
 
 def check_budget(recipe, *, folders):
     """
-    Refuse a budget that could not be added up, and find its file of regions.
+    Refuse a budget that could not be added up, and find its files of regions.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def check_budget(recipe, *, folders):
 
     Returns
     -------
-    str or pathlib.Path
+    list of str or pathlib.Path
         For `label_regions`.
 
     Raises
@@ -83,7 +83,10 @@ def check_budget(recipe, *, folders):
         raise SchemaError(msg)
     for told in recipe.reference:
         convert_total(told.value, told.units, to=amounts.units)
-    regions = recipe.budget.regions
+    return [_find_regions(regions, folders) for regions in recipe.budget.regions]
+
+
+def _find_regions(regions, folders):
     if regions in NAMED_REGIONS:
         return regions
     if not Path(regions).suffix:

@@ -35,7 +35,7 @@ class Prepared:
     environment: xr.Dataset
     sea_floor: xr.DataArray | None
     files: list
-    regions: object
+    regions: list
     all_rows: pd.DataFrame | None = None
     notes: list = field(default_factory=list)
 

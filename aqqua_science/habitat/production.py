@@ -25,8 +25,8 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     data : str or pathlib.Path, optional
         Folder that the recipe's files are relative to; the recipe's own folder is looked into next.
     out : str or pathlib.Path, optional
-        Folder to write ``result.json``, ``field.nc``, ``report.md``, ``matchup.csv`` and ``rejected.csv`` to;
-        nothing is written by default.
+        Folder to write ``result.json``, ``field.nc``, ``map.tif``, ``budget.csv``, ``report.md``, ``product.json``,
+        ``matchup.csv`` and ``rejected.csv`` to; nothing is written by default.
     months : list of int, optional
         Months of the year to map.
     region : tuple of float, optional
@@ -105,10 +105,11 @@ def _stages(bar):
 
 def _write(out, recipe, result, field, inputs, draw):
     """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
+    from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
     from aqqua_science.habitat.publication import write_netcdf
     from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
-    for stale in ("result.json", "rejected.csv"):
+    for stale in ("result.json", "rejected.csv", "map.tif"):
         (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")
@@ -124,4 +125,7 @@ def _write(out, recipe, result, field, inputs, draw):
         with replacing(out / "map.png") as part:
             figure.savefig(part)
     write_report(result, out / "report.md")
+    write_budget(result, out / "budget.csv")
+    write_geotiff(field, out / "map.tif", name=name)
+    write_sheet(result, field, out / "product.json")
     write_json(result, out / "result.json")

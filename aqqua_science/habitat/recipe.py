@@ -81,9 +81,14 @@ class Budget(_Part):
     """What is added up."""
 
     depth: tuple[float, float] | None = None
-    regions: str = "basins"
+    regions: list[str] = Field(default=["basins"], min_length=1)
     clip_to_seafloor: StrictBool | None = None
     kind: Literal["stock", "flux"] | None = None
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _one_or_several(cls, given):
+        return [given] if isinstance(given, str) else given
 
     @field_validator("depth")
     @classmethod
@@ -113,6 +118,8 @@ class Recipe(_Part):
         The tables of the file; `model`, `validation`, `budget` and `reference` may be left out.
     credit : str
         Who is to be thanked wherever the map goes: data sources, citations, licences.
+    licence : str
+        Under which the map may be used, such as CC BY 4.0.
     remarks : str
         Plain words for the report.
 
@@ -129,6 +136,7 @@ class Recipe(_Part):
 
     title: str
     credit: str = ""
+    licence: str = ""
     remarks: str = ""
     observations: Observations
     environment: Environment

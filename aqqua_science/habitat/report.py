@@ -254,7 +254,9 @@ def _sensitivity(result):
 
 
 def _regions(result):
-    rows = [r for r in result["budget"] if r["month"] == "annual"]
+    first = result["budget"][0]["regions"]
+    rows = [r for r in result["budget"] if r["month"] == "annual" and r["regions"] == first]
+    further = sorted({r["regions"] for r in result["budget"]} - {first})
     months = [r for r in result["budget"] if r["month"] != "annual" and r["region"] == "global"]
     lines = [
         "## Budget\n",
@@ -263,6 +265,8 @@ def _regions(result):
     ]
     lines += [_budget_line(r["region"], r) for r in rows]
     lines += [_budget_line(f"global, month {r['month']}", r) for r in months]
+    if further:
+        lines += ["", f"`budget.csv` holds every month of every region, also those of {', '.join(further)}."]
     if len(rows) == 1:
         return "\n".join(lines)
     return "\n".join(lines) + (

@@ -161,7 +161,8 @@ def _write_around(figure, title, budget_text, credit):
     figure.text(0.03, 0.955, title, size=min(22, 22 * 70 / len(title)), weight="bold", va="center")
     if budget_text:
         figure.text(0.03, 0.9, budget_text, size=15, va="center", color=_INK)
-    credits = [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
+    short = textwrap.shorten(credit or "", 230, placeholder=" and others")
+    credits = [short, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
     lines = textwrap.fill("; ".join(filter(None, credits)), width=95)
     figure.text(0.03, 0.012, lines, size=11, va="bottom", color="0.4")
 

@@ -12,9 +12,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "flux_laws",
         "functional",
         "martin",
+        "pangaea",
         "particles",
         "rarefaction",
+        "seasons",
         "spectra",
+        "traps",
         "windows",
     ],
     submod_attrs={

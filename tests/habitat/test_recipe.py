@@ -164,7 +164,7 @@ def test_longitudes_of_0_to_360_are_turned():
 def test_a_budget_that_cannot_be_added_up_stops_before_any_fit(tmp_path, old, new, message):
     recipe = read_recipe(written(tmp_path, GOOD.replace(old, new)))
     if message is None:
-        assert check_budget(recipe, folders=[tmp_path]) == "basins"
+        assert check_budget(recipe, folders=[tmp_path]) == ["basins"]
         return
     with pytest.raises(SchemaError, match=message):
         check_budget(recipe, folders=[tmp_path])
