@@ -7,8 +7,8 @@ import zipfile
 import zlib
 from functools import partial
 
-from aqqua_science.progress import progress_bar
 from aqqua_science.connections import check_room
+from aqqua_science.progress import progress_bar
 from aqqua_science.sources.tree import beside
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError, NotImplementedError)

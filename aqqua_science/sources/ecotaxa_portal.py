@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from aqqua_science.connections import shown
 from aqqua_science.files import write_json
 from aqqua_science.progress import progress_bar
 from aqqua_science.schema import SchemaError
-from aqqua_science.connections import shown
 from aqqua_science.sources.ecotaxa_requests import PORTAL, Portal
 
 _WINDOW = 10_000

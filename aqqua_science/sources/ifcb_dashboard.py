@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from aqqua_science.connections import BUSY
 from aqqua_science.files import replacing
 from aqqua_science.optional import require
 from aqqua_science.progress import progress_bar
-from aqqua_science.connections import BUSY
 from aqqua_science.sources.ifcb_bins import ENDINGS, parse_pid
 from aqqua_science.sources.ifcb_header import finite
 from aqqua_science.sources.record import PictureError

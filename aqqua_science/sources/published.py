@@ -22,10 +22,10 @@ from pathlib import Path
 import pandas as pd
 
 from aqqua_science import __version__
+from aqqua_science.connections import Connection
 from aqqua_science.files import file_hash, replacing
 from aqqua_science.schema import nearest_name
 from aqqua_science.sources.archives import unpack
-from aqqua_science.connections import Connection
 
 _SETS = Path(__file__).with_name("published_sets.csv")
 _FILES = Path(__file__).with_name("published_files.csv")
