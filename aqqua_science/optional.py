@@ -8,6 +8,7 @@ EXTRAS = {
     "habitat": "maps",
     "plot": "maps",
     "grids": "maps",
+    "grids.fetch": "ocean",
     "apps": "apps",
     "pretraining": "train",
     "features": "embed",
@@ -28,7 +29,7 @@ def require(name, *, for_):
     name : str
         The module to import, dots allowed.
     for_ : str
-        The folder of aqqua_science that needs it.
+        The folder of aqqua_science that needs it, or the function where that has an extra of its own.
 
     Returns
     -------

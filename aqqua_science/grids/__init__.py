@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "geometry": ["cell_area", "regular_grid"],
         "land": ["land_mask"],
         "layers": ["layer_integral", "layer_mean"],
+        "predictors": ["derive"],
         "regions": ["label_regions"],
         "regridding": ["regrid"],
         "subsetting": ["select_region"],

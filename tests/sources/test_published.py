@@ -9,19 +9,17 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
+from aqqua_science.connections import check_room
 from aqqua_science.images import ingest
 from aqqua_science.sources import published
 from aqqua_science.sources.archives import unpack
-from aqqua_science.connections import check_room
 from aqqua_science.sources.instruments import instrument_name
 from aqqua_science.sources.pictures import encode_png
 from aqqua_science.sources.recognition import recognise_format
@@ -76,77 +74,6 @@ def as_zip(files):
         for name, content in files.items():
             archive.writestr(name, content)
     return stream.getvalue()
-
-
-class Publisher(ThreadingHTTPServer):
-    """Serves `files`; `asked` are paths and the byte asked from, `moods` what it answers first."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.asked, self.moods, self.sent = {}, [], [], 0
-        self.has_ranges, self.kind, self.extra = True, "application/x-tar", 0
-        self.stall_after = None
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def handle_error(self, *_):
-        """Who refuses an answer hangs up, which is no news."""
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/data"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        world, content = self.server, self.server.files.get(self.path)
-        wanted = self.headers.get("Range") if world.has_ranges else None
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        world.asked.append((self.path, start))
-        mood = world.moods.pop(0) if world.moods else None
-        if isinstance(mood, str):
-            return self.answer(302, [("Location", mood)])
-        if content is None or (mood or 0) >= 400:
-            return self.answer(mood or 404, [])
-        if start >= len(content) and start:
-            return self.answer(416, [("Content-Range", f"bytes */{len(content)}")])
-        self.send_response(206 if wanted else 200)
-        if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Type", world.kind)
-        self.send_header("Content-Length", str(len(content) - start + world.extra))
-        self.end_headers()
-        # A mood below 400 is the number of kilobytes after which the line breaks.
-        return self.pour(content[start:], mood)
-
-    def pour(self, content, cut):
-        self.close_connection = cut is not None
-        stall = self.server.stall_after
-        part = content if cut is None and stall is None else content[: stall if cut is None else cut * 1000]
-        self.server.sent += len(part)
-        self.wfile.write(part)
-        self.wfile.flush()
-        if stall is not None:
-            time.sleep(60)
-
-    def answer(self, status, headers):
-        self.send_response(status)
-        for header in [*headers, ("Content-Length", "0")]:
-            self.send_header(*header)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def publisher():
-    with Publisher() as server:
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ CONDA_NAMES = {
 """Where conda-forge calls a package otherwise than pyproject.toml."""
 
 CONDA_ONLY = {"python", "pip", "hatchling"}
-EXTRAS = ("apps", "embed", "maps", "test", "train")
+EXTRAS = ("apps", "embed", "maps", "ocean", "test", "train")
 
 
 def declared(*extras):
