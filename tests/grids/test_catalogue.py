@@ -1,6 +1,7 @@
 """The catalogue of sources: whole, sourced, and speaking where it is not sure."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,16 @@ def test_what_was_not_seen_is_said():
 def test_a_misspelt_source_is_told_with_the_nearest(wrong, right):
     with pytest.raises(ValueError, match=rf"no source '{wrong}'. Did you mean '{right}'\? The sources are: woa23, "):
         catalog(wrong)
+
+
+def test_the_page_has_every_source_with_its_variables():
+    page = (Path(__file__).parents[2] / "docs" / "environment.md").read_text(encoding="utf-8")
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    rows = {name: (variables, how) for names, _, variables, _, _, how in told for name in re.findall("`(.*?)`", names)}
+    sources = catalog()
+    assert set(rows) == set(sources.index)
+    for name, (variables, how) in rows.items():
+        assert how == sources.loc[name, "how"]
+        assert variables == "the same" or set(re.findall(r"\w+", variables)) == {
+            *sources.loc[name, "variables"].split(", ")
+        }
