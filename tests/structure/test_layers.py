@@ -79,6 +79,7 @@ OWNERS = {
     "rioxarray": set(),
     "distributed": set(),
     "cf_units": set(),
+    "gsw": set(),
     "copernicusmarine": set(),
     "erddapy": set(),
 }

@@ -1,0 +1,209 @@
+"""Predictors that follow from what a grid holds: mixing, light, seasons and fronts."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqqua_science.grids.climatologies import is_monthly
+from aqqua_science.grids.fronts import gradient
+from aqqua_science.grids.stratification import mixed_layer_depth, strongest_stratification
+from aqqua_science.grids.sunlight import day_length, mean_solar_elevation
+from aqqua_science.schema import SchemaError, nearest_name
+
+_GRADIENT = "_gradient"
+_COMMON_YEAR = 2001
+_ROLES = {
+    "temperature": {"temperature", "temp", "t_an", "thetao", "to", "votemper"},
+    "salinity": {"salinity", "sal", "s_an", "so", "vosaline"},
+    "chlorophyll": {"chlorophyll", "chl", "chla", "chl_a", "chlor_a", "chlorophyll_a"},
+}
+_STANDARD_NAMES = {
+    "temperature": r"sea_water_(potential_|conservative_)?temperature",
+    "salinity": r"sea_water_(practical_|absolute_)?salinity",
+    "chlorophyll": r"mass_concentration_of_chlorophyll_(a_)?in_sea_water",
+}
+
+
+def derive(env, names, *, using=None):
+    """
+    Add predictors that follow from the variables, months and positions of a grid.
+
+    Parameters
+    ----------
+    env : xarray.Dataset
+        As `open_environment` returns it, in memory or on Dask.
+    names : str or list of str
+        What to add:
+
+        - ``mixed_layer_depth`` (m) and ``stratification`` (s-2, the largest squared buoyancy frequency), from
+          temperature and salinity with depth, by TEOS-10;
+        - ``euphotic_depth`` (m), from chlorophyll in mg m-3;
+        - ``day_length`` (h) and ``solar_elevation`` (degrees, the mean over 24 hours), from the date and latitude;
+        - ``season``: ``season_sine`` and ``season_cosine`` of the month, which is shifted by six in the south, so that
+          the same number means the same season in both hemispheres;
+        - ``<variable>_gradient``: how steeply a variable changes, in its units per 100 km: fronts.
+    using : dict, optional
+        Which variable is which, such as ``{"temperature": "t_an", "salinity": "s_an", "chlorophyll": "CHL1"}``; by
+        default they are found by their standard names or common names.
+
+    Returns
+    -------
+    xarray.Dataset
+        `env` with the new variables, which have units and CF attributes; lazy where `env` is.
+
+    Raises
+    ------
+    SchemaError
+        If a variable or axis that a predictor needs is absent, or more than one may be meant.
+    ValueError
+        If a name is unknown.
+
+    Notes
+    -----
+    Of a month, and of a step of a monthly series, the sun is averaged over the days; other dates take their own day.
+    Euphotic depth: Morel et al. (2007), Remote Sens. Environ. 111, 69-88, doi 10.1016/j.rse.2007.03.012, equation 10.
+    Mixed layer: de Boyer Montegut et al. (2004), doi 10.1029/2004JC002378, 0.03 kg m-3 above the density at 10 m.
+    The elevation of the sun at the time of a sample, and other thresholds: `grids.sunlight`, `grids.stratification`.
+
+    Examples
+    --------
+    >>> from aqqua_science.grids import regular_grid
+    >>> env = regular_grid(30.0).assign_coords(month=np.arange(1, 13))
+    >>> env["chl"] = 0.3 + 0 * env["month"] * env["latitude"] * env["longitude"]
+    >>> env = derive(env, ["euphotic_depth", "day_length", "season", "chl_gradient"])
+    >>> env["day_length"].sel(month=6).values.round(1)
+    array([ 0. ,  8.8, 11.3, 13. , 15.6, 24. ])
+    >>> float(env["euphotic_depth"].mean())
+    55.6...
+    """
+    wanted, found = [names] if isinstance(names, str) else list(names), {}
+    for name in wanted:
+        if name in _RECIPES:
+            found |= _RECIPES[name](env, using or {})
+        elif name.endswith(_GRADIENT) and name.removesuffix(_GRADIENT) in env:
+            found[name] = gradient(env[name.removesuffix(_GRADIENT)])
+        else:
+            known = [*_RECIPES, *(f"{variable}{_GRADIENT}" for variable in env)]
+            msg = f"{name!r} is no predictor to derive.{nearest_name(name, known)} Known are {', '.join(known)}."
+            raise ValueError(msg)
+    return env.assign(found)
+
+
+def euphotic_depth(chlorophyll):
+    """
+    Depth of 1 % of the light at the surface, in waters whose optics follow chlorophyll (Case 1).
+
+    Parameters
+    ----------
+    chlorophyll : xarray.DataArray
+        At the surface, mg m-3.
+
+    Returns
+    -------
+    xarray.DataArray
+        Metres; NaN where chlorophyll is not above 0.
+
+    Notes
+    -----
+    Morel et al. (2007), Remote Sens. Environ. 111, 69-88, doi 10.1016/j.rse.2007.03.012, equation 10. Their waters had
+    0.03 to 10 mg m-3.
+
+    Examples
+    --------
+    >>> euphotic_depth(xr.DataArray([0.1, 1.0, 0.0])).values.round(1)
+    array([84.5, 33.4,  nan])
+    """
+    x = np.log10(chlorophyll.where(chlorophyll > 0))
+    depth = 10 ** (1.524 - 0.436 * x - 0.0145 * x**2 + 0.0186 * x**3)
+    attrs = {"long_name": "euphotic depth, 1 % of surface light, from chlorophyll", "units": "m"}
+    return depth.drop_attrs(deep=False).assign_attrs(attrs).rename("euphotic_depth")
+
+
+def _find(env, role, using, *, with_depth=False):
+    """The variable that plays a role, by what the caller says, its standard name or its own."""
+    if role in using and using[role] not in env:
+        msg = f"using names {using[role]!r} for {role}, which env has not.{nearest_name(using[role], env)}"
+        raise SchemaError(msg)
+    if role in using:
+        return env[using[role]]
+    fields = [field for field in env.values() if not with_depth or "depth" in field.dims]
+    said = [f for f in fields if re.fullmatch(_STANDARD_NAMES[role], str(f.attrs.get("standard_name")))]
+    found = said or [field for field in fields if str(field.name).lower() in _ROLES[role]]
+    if len(found) != 1:
+        many = (
+            f"it may be {' or '.join(str(f.name) for f in found)}" if found else f"env has {', '.join(map(str, env))}"
+        )
+        msg = f"{role}{' with depth' * with_depth} is not clear: {many}. Name it, e.g. using={{{role!r}: 'its name'}}."
+        raise SchemaError(msg)
+    return found[0]
+
+
+def _mixing(function):
+    def derived(env, using):
+        field = function(*(_find(env, role, using, with_depth=True) for role in ("temperature", "salinity")))
+        return {field.name: field}
+
+    return derived
+
+
+def _light(env, using):
+    return {"euphotic_depth": euphotic_depth(_find(env, "chlorophyll", using))}
+
+
+def _days(env):
+    """The axis of dates of a grid, and the noons that each of its steps stands for."""
+    if "month" in env.dims:
+        starts = [pd.Timestamp(_COMMON_YEAR, int(month), 1) for month in env["month"].values]
+        return "month", [pd.date_range(s, periods=s.days_in_month) + pd.Timedelta(hours=12) for s in starts]
+    if "time" not in env.dims:
+        msg = f"the sun and the seasons need the axis month or time; env has {tuple(env.dims)}."
+        raise SchemaError(msg)
+    time = pd.DatetimeIndex(env["time"].values)
+    if not is_monthly(time):
+        return "time", [[step] for step in time]
+    starts = time.to_period("M").to_timestamp()
+    return "time", [pd.date_range(s, periods=s.days_in_month) + pd.Timedelta(hours=12) for s in starts]
+
+
+def _by_latitude(env, function, **attrs):
+    """A function of latitude and date, averaged over the days of each step."""
+    dim, days = _days(env)
+    latitude = env["latitude"].values.astype(float)[:, None]
+    values = [function(latitude, np.asarray(step, dtype="datetime64[ns]")).mean(axis=1) for step in days]
+    return xr.DataArray(np.stack(values), {dim: env[dim], "latitude": env["latitude"]}, attrs=attrs)
+
+
+def _day_length(env, _using):
+    return {"day_length": _by_latitude(env, day_length, long_name="hours between sunrise and sunset", units="h")}
+
+
+def _solar_elevation(env, _using):
+    attrs = {"standard_name": "solar_elevation_angle", "units": "degree", "cell_methods": "time: mean"}
+    attrs["long_name"] = "elevation of the sun, mean over the day and night"
+    return {"solar_elevation": _by_latitude(env, mean_solar_elevation, **attrs)}
+
+
+def _season(env, _using):
+    dim, _ = _days(env)
+    month = env["month"] if dim == "month" else env["time"].dt.month
+    local = xr.where(env["latitude"] < 0, month + 6, month).transpose(dim, "latitude")
+    angle = ((local - 0.5) * (2 * np.pi / 12)).drop_attrs(deep=False)
+    found = {"season_sine": np.sin(angle), "season_cosine": np.cos(angle)}
+    return {
+        name: field.assign_attrs(
+            long_name=f"{name.replace('_', ', ')} of the month, shifted by six in the south", units="1"
+        )
+        for name, field in found.items()
+    }
+
+
+_RECIPES = {
+    "mixed_layer_depth": _mixing(mixed_layer_depth),
+    "stratification": _mixing(strongest_stratification),
+    "euphotic_depth": _light,
+    "day_length": _day_length,
+    "solar_elevation": _solar_elevation,
+    "season": _season,
+}
