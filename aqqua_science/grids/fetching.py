@@ -132,8 +132,8 @@ def _plan(source, selection, folder, mirror, verify, download):
         return plan_griddap(source, selection, server=base, folder=folder / "downloads", download=download)
     if source.how == "copernicus" and mirror is None:
         return plan_copernicus(source, selection)
-    how = f"{source.instructions} ({source.page})" if source.instructions else "Take its files from its page"
-    msg = f"{source.name} must be fetched by hand. {how}, and pass it as mirror=folder."
+    how = source.instructions or "Its server has no other address: take its files into a folder"
+    msg = f"{source.name} must be fetched by hand. {how} ({source.page}), and pass it as mirror=folder."
     raise FileNotFoundError(msg)
 
 
@@ -189,7 +189,8 @@ def _plan_mirror(source, selection, place):
             raise FileNotFoundError(msg)
         for path in holding:
             years = "" if selection.years is None else "{}-{}".format(*selection.years)
-            name = selection.stamp(variable.name, path.stem, years, selection.months_in_name)
+            parts = path.relative_to(place).with_suffix("").parts
+            name = selection.stamp(variable.name, *parts, years, selection.months_in_name)
             pieces.append(Piece(name, variable, (str(path),), partial(_where_it_lies, path), may_lack=True))
     return pieces
 

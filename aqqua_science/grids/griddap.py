@@ -37,8 +37,8 @@ def plan_griddap(source, selection, *, server, folder, download):
     pieces = []
     for variable in selection.variables:
         axes = _Axes(f"{server}/griddap/{variable.parts['dataset']}", folder, download, selection)
-        latitude = _spans(_thinned(axes.read("latitude"), selection), selection.region and selection.region[2:])
-        longitude = _meridians(_thinned(axes.read("longitude"), selection), selection.region)
+        latitude = _spans(axes.read("latitude"), selection, _rows)
+        longitude = _spans(axes.read("longitude"), selection, _columns)
         if not latitude or not longitude:
             msg = f"region {selection.region} holds no cell of {source.name}. Check the order and the signs."
             raise ValueError(msg)
@@ -70,7 +70,12 @@ class _Axes:
 
 
 def _values(path):
-    return [row[0] for row in json.loads(path.read_text("utf-8"))["table"]["rows"]]
+    try:
+        return [row[0] for row in json.loads(path.read_text("utf-8"))["table"]["rows"]]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        path.unlink()
+        msg = f"{path.name} is no axis as ERDDAP gives it ({error!r}). It is removed: run this again."
+        raise OSError(msg) from error
 
 
 def _dates(axes, source, selection):
@@ -88,28 +93,36 @@ def _dates(axes, source, selection):
     return dates
 
 
-def _thinned(values, selection):
-    """Every n-th value, counted from the middle of the first n, and n."""
+def _spans(values, selection, inside):
+    """
+    First value, last value and step of each run of values in the region, in the order of the axis.
+
+    Coarser cells are every n-th, counted from the middle of the first n, so that each region has the same ones.
+    """
     native = np.median(np.abs(np.diff(values)))
     step = 1 if selection.cells is None else max(round(selection.cells / native), 1)
-    return values[step // 2 :: step], step
+    values = values[step // 2 :: step]
+    wanted = np.full(values.size, True) if selection.region is None else inside(values, selection.region)
+    places = np.flatnonzero(wanted)
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if places.size else []
+    return [(values[first], values[last], step) for first, last in (_two_or_more(run, values.size) for run in runs)]
 
 
-def _spans(thinned, limits):
-    """The first and last value within limits, in the order of the axis, and the step: a list of one or none."""
-    values, step = thinned
-    inside = values if limits is None else values[(values >= limits[0]) & (values <= limits[1])]
-    return [(inside[0], inside[-1], step)] if inside.size else []
+def _rows(latitudes, region):
+    return (latitudes >= region[2]) & (latitudes <= region[3])
 
 
-def _meridians(thinned, region):
-    """Spans of longitude, two where the region lies across the seam of the axis."""
-    values, step = thinned
-    if region is None or region[1] - region[0] >= 360:
-        return _spans(thinned, None)
-    inside = np.flatnonzero(np.mod(values - region[0] + 1e-9, 360) <= np.mod(region[1] - region[0], 360) + 2e-9)
-    runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
-    return [(values[run[0]], values[run[-1]], step) for run in runs if run.size]
+def _columns(longitudes, region):
+    """Which meridians lie from west eastward to east; they are two runs where the axis has its seam between."""
+    if region[1] - region[0] >= 360:
+        return np.full(longitudes.size, True)
+    return np.mod(longitudes - region[0] + 1e-9, 360) <= np.mod(region[1] - region[0], 360) + 2e-9
+
+
+def _two_or_more(run, size):
+    """A run with a neighbour if it is alone, since one value makes no axis; what is too much is cut off later."""
+    first, last = run[0], run[-1]
+    return (first, last) if last > first else (max(first - 1, 0), min(first + 1, size - 1))
 
 
 def _address(server, variable, spans):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from aqqua_science.schema import nearest_name
 
 ANNUAL = 0
@@ -93,7 +95,7 @@ def _variables(source, names):
 def _months(source, months):
     if months is None:
         return None
-    months = tuple(sorted({months} if isinstance(months, int) else set(months)))
+    months = tuple(sorted(set(_listed(months))))
     if months == (ANNUAL,) and source.annual:
         return months
     if not source.time or not months or not all(month in range(1, 13) for month in months):
@@ -110,7 +112,8 @@ def _years(source, years):
             return None
         msg = f"{source.name} has no years: it is {'a climatology' if source.time else 'fixed'}. Leave years out."
         raise ValueError(msg)
-    years = (years, years) if isinstance(years, int) else tuple(years or ())
+    years = tuple(_listed(years))
+    years = years * 2 if len(years) == 1 else years
     if len(years) != 2 or not years[0] <= years[1] or years[1] < (source.since or years[1]):
         since = f" It begins in {source.since}." if source.since else ""
         msg = f"{source.name} is a series: say years=(first, last); got {years or None}.{since}"
@@ -124,24 +127,40 @@ def _depths(source, depths):
     if source.depths is None:
         msg = f"{source.name} has no depths. Leave depths out."
         raise ValueError(msg)
-    top, bottom = (float(limit) for limit in depths)
-    if not 0 <= top <= bottom:
-        msg = f"depths must be (top, bottom) in metres, positive down; got ({top:g}, {bottom:g})."
+    limits = _numbers(depths)
+    if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
+        msg = f"depths must be (top, bottom) in metres, positive down; got {depths}."
         raise ValueError(msg)
-    return top, bottom
+    return limits
 
 
 def _region(region):
     if region is None:
         return None
-    west, east, south, north = (float(limit) for limit in region)
-    if not (-90 <= south < north <= 90 and west != east and max(abs(west), abs(east)) <= 360):
+    limits = _numbers(region)
+    if len(limits) != 4 or not _is_region(*limits):
         msg = (
-            "region must be (west, east, south, north) in degrees, the south below the north; got "
-            f"({west:g}, {east:g}, {south:g}, {north:g}). West may be above east, across the date line."
+            f"region must be (west, east, south, north) in degrees, the south below the north; got {region}. "
+            "West may be above east, across the date line."
         )
         raise ValueError(msg)
-    return west, east, south, north
+    return limits
+
+
+def _is_region(west, east, south, north):
+    return -90 <= south < north <= 90 and west != east and max(abs(west), abs(east)) <= 360
+
+
+def _listed(values):
+    return [] if values is None else [values] if np.isscalar(values) else list(values)
+
+
+def _numbers(values):
+    """Numbers as a tuple; an empty one where something else is given."""
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return ()
 
 
 def _cells(source, variables, resolution):

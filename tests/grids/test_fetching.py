@@ -432,6 +432,22 @@ def test_the_axes_are_kept_so_that_what_is_there_needs_no_server(publisher, colo
         fetch("occci", years=1999, **colour_server)
 
 
+def test_a_single_meridian_beyond_the_date_line_is_no_obstacle(colour_server):
+    """One column on one side cannot be an axis of its own."""
+    (path,) = fetch("occci", years=1998, months=2, region=(175, -179.97, 0, 5), **colour_server)
+    env = open_environment(path)["chlorophyll"]
+    assert (env["longitude"] < 0).sum() == 1
+    np.testing.assert_allclose(env.isel(time=0), expected(env.isel(time=0), month=2), rtol=1e-6)
+    with pytest.raises(ValueError, match="holds 1 x 240 cells; a grid has at least two each way"):
+        fetch("occci", years=1998, months=2, region=(-175, -165, 0, 0.03), **colour_server)
+
+
+def test_an_answer_that_is_no_axis_is_told(publisher, colour_server):
+    publisher.files = dict.fromkeys(publisher.files, b'{"error": 1}')
+    with pytest.raises(OSError, match=r"Monthly_latitude.json is no axis as ERDDAP gives it .*run this again"):
+        fetch("occci", years=1998, **colour_server)
+
+
 def test_dates_that_the_server_lacks_are_told(colour_server):
     with pytest.raises(ValueError, match=r"dates from 1997-12-01 to 1999-01-01, and none in the years \(2003, 2004\)"):
         fetch("occci", years=(2003, 2004), **colour_server)
@@ -524,9 +540,10 @@ def reanalysis(year):
 
 def test_years_are_taken_from_a_folder_of_files_by_year(tmp_path):
     place = tmp_path / "disk" / "glorys"
-    place.mkdir(parents=True)
     for year in (1993, 1994, 1995):
-        reanalysis(year).to_netcdf(place / f"{year}.nc", encoding={"time": {"units": "hours since 1950-01-01"}})
+        (place / str(year)).mkdir(parents=True)
+        packed = {"time": {"units": "hours since 1950-01-01"}}
+        reanalysis(year).to_netcdf(place / str(year) / "mean.nc", encoding=packed)
     selected = {
         "variables": "temperature",
         "months": (6, 7),
@@ -650,13 +667,16 @@ def test_the_real_toolbox_without_an_account_says_what_to_do(tmp_path):
     ("name", "asked", "message"),
     [
         ("woa32", {}, "no source 'woa32'. Did you mean 'woa23'"),
-        ("woa23", {"variables": ["oxigen"]}, "no variable 'oxigen'. Did you mean 'oxygen'"),
+        ("woa23", {"variables": ["oxygenn"]}, "no variable 'oxygenn'. Did you mean 'oxygen'"),
         ("woa23", {"variables": []}, "must name at least one of temperature"),
         ("woa23", {"months": 13}, r"must be 1..12, or 0 alone for the annual mean; got \[13\]"),
         ("woa23", {"months": (0, 1)}, "0 alone"),
         ("etopo2022", {"months": 1}, "must be left out, since nothing of it changes"),
         ("woa23", {"years": (1990, 2000)}, "woa23 has no years: it is a climatology"),
         ("occci", {}, r"say years=\(first, last\); got None. It begins in 1997"),
+        ("woa23", {"depths": 100}, r"depths must be \(top, bottom\) in metres, positive down; got 100"),
+        ("woa23", {"region": (0, 10, 20)}, r"region must be .*; got \(0, 10, 20\)"),
+        ("woa23", {"months": "January"}, r"got \['January'\]"),
         ("occci", {"years": (2000, 1998)}, r"got \(2000, 1998\)"),
         ("occci", {"years": (1980, 1990)}, "It begins in 1997"),
         ("occci", {"years": 1998, "depths": (0, 10)}, "occci has no depths"),
