@@ -12,7 +12,6 @@ from aqqua_science.grids.stratification import mixed_layer_depth, strongest_stra
 from aqqua_science.grids.sunlight import day_length, mean_solar_elevation
 from aqqua_science.schema import SchemaError, nearest_name
 
-_GRADIENT = "_gradient"
 _COMMON_YEAR = 2001
 _ROLES = {
     "temperature": {"temperature", "temp", "t_an", "thetao", "to", "votemper"},
@@ -43,7 +42,8 @@ def derive(env, names, *, using=None):
         - ``day_length`` (h) and ``solar_elevation`` (degrees, the mean over 24 hours), from the date and latitude;
         - ``season``: ``season_sine`` and ``season_cosine`` of the month, which is shifted by six in the south, so that
           the same number means the same season in both hemispheres;
-        - ``<variable>_gradient``: how steeply a variable changes, in its units per 100 km: fronts.
+        - ``<variable>_gradient``: how steeply a variable changes, in its units per 100 km: fronts;
+        - ``<variable>_range``: its largest month less its smallest, of the months it has: how strong its seasons are.
     using : dict, optional
         Which variable is which, such as ``{"temperature": "t_an", "salinity": "s_an", "chlorophyll": "CHL1"}``; by
         default they are found by their standard names or common names.
@@ -82,10 +82,10 @@ def derive(env, names, *, using=None):
     for name in wanted:
         if name in _RECIPES:
             found |= _RECIPES[name](env, using or {})
-        elif name.endswith(_GRADIENT) and name.removesuffix(_GRADIENT) in env:
-            found[name] = gradient(env[name.removesuffix(_GRADIENT)])
+        elif (variable := name.rpartition("_"))[2] in _OF_VARIABLE and variable[0] in env:
+            found[name] = _OF_VARIABLE[variable[2]](env[variable[0]])
         else:
-            known = [*_RECIPES, *(f"{variable}{_GRADIENT}" for variable in env)]
+            known = [*_RECIPES, *(f"{variable}_{kind}" for variable in env for kind in _OF_VARIABLE)]
             msg = f"{name!r} is no predictor to derive.{nearest_name(name, known)} Known are {', '.join(known)}."
             raise ValueError(msg)
     return env.assign(found)
@@ -199,6 +199,16 @@ def _season(env, _using):
     }
 
 
+def _annual_range(field):
+    if "month" not in field.dims:
+        msg = f"{field.name}_range needs months of the year; {field.name} has {', '.join(map(str, field.dims))}."
+        raise SchemaError(msg)
+    found = (field.max("month") - field.min("month")).drop_attrs(deep=False)
+    said = {"long_name": f"annual range of {field.attrs.get('long_name', field.name)}"}
+    return found.assign_attrs(said | {key: field.attrs[key] for key in ["units"] if key in field.attrs})
+
+
+_OF_VARIABLE = {"gradient": gradient, "range": _annual_range}
 _RECIPES = {
     "mixed_layer_depth": _mixing(mixed_layer_depth),
     "stratification": _mixing(strongest_stratification),

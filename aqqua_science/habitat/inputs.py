@@ -113,7 +113,7 @@ def check_predictors(recipe, names):
     SchemaError
         With the nearest right name.
     """
-    names = [*names, *recipe.environment.fixed]
+    names = list(dict.fromkeys([*names, *recipe.environment.further]))
     predictors = recipe.environment.predictors or names
     for name in predictors:
         if name not in names:

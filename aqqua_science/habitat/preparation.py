@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from aqqua_science.grids.environment import open_environment
+from aqqua_science.grids.gaps import fill_gaps
+from aqqua_science.grids.geometry import regular_grid
+from aqqua_science.grids.predictors import derive
 from aqqua_science.grids.regridding import regrid
 from aqqua_science.grids.subsetting import select_region
 from aqqua_science.habitat.inputs import check_predictors
@@ -65,12 +69,13 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
     SchemaError
         If the grids cannot be understood, or do not cover the samples or what is to be mapped.
     """
-    everything = open_environment(*inputs.grids)
+    everything, filled = _harmonised(recipe, inputs.grids)
     names, fixed = [str(name) for name in everything.data_vars], recipe.environment.fixed
     check_predictors(recipe, names)
     predictors = recipe.environment.predictors or [*names, *fixed]
     gridded = [name for name in predictors if name not in fixed]
     environment, notes = _matching_axes(everything[gridded], inputs.accepted, recipe)
+    notes.extend(filled)
     table, unmatched = _joined(inputs.accepted, environment, predictors, recipe)
     environment, sea_floor = _with_fixed(environment, recipe), find_sea_floor(everything)
     if recipe.observations.traps is not None:
@@ -100,6 +105,32 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
     if "split" in recipe.observations.where:
         prepared.all_rows = _without_split(inputs.raw, environment, predictors, recipe)
     return _mapped_part(prepared, recipe, months=months, region=region, resolution=resolution)
+
+
+def _harmonised(recipe, files):
+    """All grids as one, on the grid that the recipe asks for, filled, with what is derived from them; and notes."""
+    told, step, notes = recipe.environment, recipe.environment.step, []
+    sources = files if step is None else [_on_step(open_environment(file), step) for file in files]
+    everything = open_environment(*sources)
+    if told.fill_months:
+        everything, notes = _filled(everything, told.fill_months)
+    return (derive(everything, told.derived, using=told.using) if told.derived else everything), notes
+
+
+def _filled(grid, months):
+    """Gaps filled from months nearby, and how many of the cells and months that makes."""
+    filled = fill_gaps(grid, max_steps=months, max_km=0)
+    flags = [name for name in filled.data_vars if name not in grid]
+    shares = {name.removesuffix("_flag"): float((filled[name] == 1).sum() / filled[name].count()) for name in flags}
+    said = ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in shares.items() if share > 0)
+    note = f"Gaps were filled from months at most {months} away: {said} of the values." if said else ""
+    return filled.drop_vars(flags), [note] if note else []
+
+
+def _on_step(grid, step):
+    """A grid in cells of so many degrees: means of finer cells, or between coarser ones."""
+    finer = np.median(np.diff(grid["latitude"].values)) <= step * (1 + 1e-6)
+    return regrid(grid, regular_grid(step), method="conservative" if finer else "bilinear", min_share=0.01)
 
 
 def find_sea_floor(environment):

@@ -47,7 +47,17 @@ class Environment(_Part):
 
     files: list[str] = Field(min_length=1)
     predictors: list[str] = []
+    step: float | None = Field(default=None, gt=0, le=30)
+    fill_months: int = Field(default=0, ge=0, le=6, strict=True)
+    derived: list[str] = []
+    using: dict[str, str] = {}
     fixed: dict[str, float] = {}
+
+    @property
+    def further(self):
+        """Predictors that no file holds."""
+        pairs = {"season": ["season_sine", "season_cosine"]}
+        return [n for name in self.derived for n in pairs.get(name, [name])] + list(self.fixed)
 
 
 class Model(_Part):

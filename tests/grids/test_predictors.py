@@ -157,3 +157,19 @@ def test_what_is_not_clear_is_asked():
         derive(env.assign(CHL=env["chl"]), "euphotic_depth")
     with pytest.raises(SchemaError, match="need the axis month or time"):
         derive(regular_grid(10.0), "season")
+
+
+def test_the_annual_range_is_that_of_the_months_there_are():
+    env = months()
+    values = np.arange(12.0)[:, None, None] + np.zeros((12, env.sizes["latitude"], env.sizes["longitude"]))
+    values[:3, 0] = np.nan
+    values[:, 1] = np.nan
+    env["sst"] = (("month", "latitude", "longitude"), values, {"units": "degC", "long_name": "sea surface temperature"})
+    found = derive(env, "sst_range")["sst_range"]
+    assert found.dims == ("latitude", "longitude")
+    assert_allclose(found[0], 8)
+    assert np.isnan(found[1].values).all()
+    assert_allclose(found[2:], 11)
+    assert found.attrs == {"long_name": "annual range of sea surface temperature", "units": "degC"}
+    with pytest.raises(SchemaError, match="depth_range needs months of the year"):
+        derive(env.assign(depth=env["sst"].isel(month=0, drop=True)), "depth_range")

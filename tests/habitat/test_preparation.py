@@ -207,3 +207,63 @@ def test_depths_of_the_traps_are_chosen(flux_inputs):
     assert (
         flux_inputs(between=[100, 200]).table["n_deployments"].sum() < flux_inputs().table["n_deployments"].sum() == 10
     )
+
+
+def written_recipe(tmp_path, files, **environment):
+    samples(time=["2000-03-05", "2000-11-30"]).to_csv(tmp_path / "samples.csv", index=False)
+    return Recipe(
+        title="A test",
+        observations={"file": "samples.csv", "target": "biomass", "units": "mg m-3"},
+        environment={"files": files, **environment},
+        budget={"depth": [0, 100]},
+    )
+
+
+def test_what_is_derived_predicts_like_what_is_read(tmp_path):
+    grid_of(month=np.arange(1, 13)).to_netcdf(tmp_path / "grid.nc")
+    told = {
+        "derived": ["season", "day_length", "temperature_range"],
+        "predictors": ["season_sine", "temperature_range"],
+    }
+    recipe = written_recipe(tmp_path, ["grid.nc"], **told)
+    inputs = prepare(recipe, find_inputs(recipe, folders=[tmp_path]))
+    assert inputs.predictors == ["season_sine", "temperature_range"]
+    assert_allclose(inputs.table["temperature_range"], 11)
+    # the fifteenth of March in the north, and November, which is May, in the south
+    assert_allclose(inputs.table["season_sine"], np.sin(np.pi / 6 * (np.array([3, 5]) - 0.5)))
+    odd = written_recipe(tmp_path, ["grid.nc"], derived=["season"], predictors=["saeson_sine"])
+    with pytest.raises(SchemaError, match=r"'saeson_sine' is in none of the grids\. Did you mean 'season_sine'"):
+        find_inputs(odd, folders=[tmp_path])
+
+
+def test_files_on_other_grids_meet_in_cells_of_one_step(tmp_path):
+    fine, coarse = regular_grid(10.0), regular_grid(30.0)
+    xr.Dataset({"fine": fine["latitude"] + 0 * fine["longitude"]}).to_netcdf(tmp_path / "fine.nc")
+    xr.Dataset({"coarse": coarse["latitude"] + 0 * coarse["longitude"]}).to_netcdf(tmp_path / "coarse.nc")
+    apart = written_recipe(tmp_path, ["fine.nc", "coarse.nc"])
+    with pytest.raises(SchemaError, match="must be on one grid"):
+        prepare(apart, find_inputs(apart, folders=[tmp_path]))
+    recipe = written_recipe(tmp_path, ["fine.nc", "coarse.nc"], step=30)
+    environment = prepare(recipe, find_inputs(recipe, folders=[tmp_path])).environment
+    assert dict(environment.sizes) == {"latitude": 6, "longitude": 12}
+    assert_allclose(environment["coarse"], environment["latitude"] + 0 * environment["longitude"])
+    # the mean over the area of a band leans towards the equator, where its parallels are longer
+    thirds = np.arange(-85.0, 90, 10).reshape(6, 3)
+    weight = np.diff(np.sin(np.radians(np.arange(-90, 91, 10)))).reshape(6, 3)
+    assert_allclose(environment["fine"].isel(longitude=0), (thirds * weight).sum(1) / weight.sum(1), rtol=5e-3)
+
+
+def test_gaps_in_time_are_filled_from_months_nearby_and_it_is_said(tmp_path):
+    grid = grid_of(month=np.arange(1, 13))
+    grid["temperature"] = grid["temperature"].where((grid["month"] > 3) | (grid["latitude"] < 0))
+    grid.to_netcdf(tmp_path / "grid.nc")
+    gappy = written_recipe(tmp_path, ["grid.nc"], predictors=["temperature"])
+    assert len(prepare(gappy, find_inputs(gappy, folders=[tmp_path])).table) == 1
+    recipe = written_recipe(tmp_path, ["grid.nc"], predictors=["temperature"], fill_months=2)
+    inputs = prepare(recipe, find_inputs(recipe, folders=[tmp_path]))
+    # January to March lie between 12 and 4: March has 4 one month off and December three
+    filled = inputs.environment["temperature"].sel(latitude=15, longitude=15)
+    assert filled.notnull().all()
+    assert filled.sel(month=1) > filled.sel(month=3)
+    assert len(inputs.table) == 2
+    assert any("temperature 12.5 %" in note for note in inputs.notes)
