@@ -4,16 +4,23 @@ import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
+    submodules=["collinearity", "effects"],
     submod_attrs={
+        "attribution": ["dominant_driver", "shap_values"],
         "budget": ["integrate"],
         "calibration": ["calibrate"],
+        "collinearity": ["report_predictors"],
+        "effects": ["accumulated_effects"],
         "extrapolation": ["area_of_applicability", "mess"],
         "folds": ["SpatialBlocks", "StratifiedFolds"],
+        "importance": ["permutation_importance"],
         "matching": ["KNNDM"],
         "model": ["BoostedTrees"],
         "prediction": ["predict_grid"],
         "production": ["run_recipe"],
         "recipe": ["Recipe", "read_recipe"],
+        "selection": ["select_predictors"],
+        "tuning": ["tune"],
         "validation": ["cross_validate"],
     },
 )

@@ -194,8 +194,26 @@ def fold_fits(model, table, splits, *, target, predictors, groups=None, volume=N
     model = _lighter(model)
     for train, test in splits:
         rows = table.iloc[train]
-        arguments = _fit_arguments(model, rows, groups, volume)
-        yield clone(model).fit(rows[predictors], rows[target].to_numpy(dtype=float), **arguments), train, test
+        yield fit_rows(model, rows, target=target, predictors=predictors, groups=groups, volume=volume), train, test
+
+
+def fit_rows(model, rows, *, target, predictors, groups=None, volume=None):
+    """
+    Fit a clone of a model to samples, with their groups and volumes where its `fit` takes them.
+
+    Parameters
+    ----------
+    model, target, groups, volume
+        As in `cross_validate`.
+    rows : pandas.DataFrame
+    predictors : list of str
+
+    Returns
+    -------
+    scikit-learn regressor
+    """
+    arguments = _fit_arguments(model, rows, groups, volume)
+    return clone(model).fit(rows[predictors], rows[target].to_numpy(dtype=float), **arguments)
 
 
 def predictor_names(model, table, *, target, predictors=None, extra=()):
