@@ -7,16 +7,24 @@ import warnings
 
 
 def run_and_draw(recipe, *, out, extra=None, **choices):
-    """Run a recipe with its figure."""
+    """Run a recipe with its figures."""
     from aqqua_science.habitat.production import run_recipe
 
-    def draw(*args, **kwargs):
-        from aqqua_science.plot import summary_map
-
-        return summary_map(*args, **kwargs)
-
-    result, _ = run_recipe(recipe, out=out, draw=draw, extra=extra, **choices)
+    result, _ = run_recipe(recipe, out=out, draw=_figures, extra=extra, **choices)
     return result
+
+
+def _figures(field, result, **map_options):
+    """The map, and the year of each region where there are months."""
+    import pandas as pd
+
+    from aqqua_science.plot import cycle_chart, summary_map
+
+    yield "map.png", summary_map(field, title=result["title"], **map_options)
+    budget = pd.DataFrame(result["budget"])
+    first = budget[budget["regions"] == budget["regions"].iloc[0]]
+    if len(set(first["month"]) - {"annual"}) > 1:
+        yield "cycle.png", cycle_chart(first, title=f"{result['title']}: the year of each region")
 
 
 def tell(result, out, as_json):

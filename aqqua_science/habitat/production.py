@@ -34,7 +34,7 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     resolution : float, optional
         Degrees to which the mapped grid is averaged.
     draw : callable, optional
-        Makes the figure of ``map.png``, such as `aqqua_science.plot.summary_map`.
+        Given field, result and the options of `aqqua_science.plot.summary_map`, yields names of files and figures.
     extra : dict, optional
         Added to the result, such as the truth of a virtual ocean.
 
@@ -86,7 +86,7 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
         }
         if out is not None:
             stage("files")
-            _write(Path(out), recipe, result, field, inputs, draw)
+            _write(Path(out), result, field, inputs, draw)
         bar.update(1)
     return result, field
 
@@ -103,13 +103,13 @@ def _stages(bar):
     return stage
 
 
-def _write(out, recipe, result, field, inputs, draw):
+def _write(out, result, field, inputs, draw):
     """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
     from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
     from aqqua_science.habitat.publication import write_netcdf
     from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
-    for stale in ("result.json", "rejected.csv", "map.tif"):
+    for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png"):
         (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")
@@ -121,9 +121,9 @@ def _write(out, recipe, result, field, inputs, draw):
         text = estimate_text(global_row(result))
         if result["interval"]["warning"]:
             text += "; not claimed to cover, see report.md"
-        figure = draw(field, name=name, samples=inputs.table, title=recipe.title, budget_text=text)
-        with replacing(out / "map.png") as part:
-            figure.savefig(part)
+        for file, figure in draw(field, result, name=name, samples=inputs.table, budget_text=text):
+            with replacing(out / file) as part:
+                figure.savefig(part)
     write_report(result, out / "report.md")
     write_budget(result, out / "budget.csv")
     write_geotiff(field, out / "map.tif", name=name)

@@ -265,6 +265,8 @@ def _regions(result):
     ]
     lines += [_budget_line(r["region"], r) for r in rows]
     lines += [_budget_line(f"global, month {r['month']}", r) for r in months]
+    if months:
+        lines += ["", "![the year of each region](cycle.png)"]
     if further:
         lines += ["", f"`budget.csv` holds every month of every region, also those of {', '.join(further)}."]
     if len(rows) == 1:

@@ -10,6 +10,7 @@ from aqqua_science.schema import SchemaError, require_columns
 
 _STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold"}
 _POINT, _WHOLE = "#7a1e61", "0.15"
+_PANELS = 12
 
 
 def budget_chart(budget, *, ax=None, title=None):
@@ -62,6 +63,71 @@ def budget_chart(budget, *, ax=None, title=None):
         if title:
             ax.set_title(title, loc="left")
     return ax
+
+
+def cycle_chart(budget, *, regions=None, title=None):
+    """
+    Draw the year of each region, month by month, with its interval.
+
+    Parameters
+    ----------
+    budget : pandas.DataFrame
+        Columns `region`, `month` (1..12, and perhaps "annual"), `median`, `low`, `high`, `units`.
+    regions : list of str, optional
+        Which regions; by default "global" and the eleven with the largest mean.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each region, from zero.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing, units differ, a month comes twice, or there are no months.
+
+    Examples
+    --------
+    >>> months = pd.DataFrame({"region": "global", "month": range(1, 13), "median": 1.0, "low": 0.8, "high": 1.3})
+    >>> [ax.get_title(loc="left") for ax in cycle_chart(months.assign(units="PgC")).axes]
+    ['global']
+    """
+    require_columns(budget, ["region", "month", "median", "low", "high", "units"], what="the budget")
+    rows = budget.assign(month=pd.to_numeric(budget["month"], errors="coerce")).dropna(subset="month")
+    if rows.empty or rows["units"].nunique() != 1 or rows.duplicated(["region", "month"]).any():
+        msg = (
+            "the chart of a year shows each region and month once, all in the same units; here are "
+            f"{len(rows)} rows of months and the units {sorted(budget['units'].unique())}. Select the rows first."
+        )
+        raise SchemaError(msg)
+    order = rows.groupby("region")["median"].mean().sort_values(ascending=False).index.tolist()
+    names = regions or sorted(order, key=lambda name: name != "global")[:_PANELS]
+    n_columns = min(3, len(names))
+    n_rows = -(-len(names) // n_columns)
+    with matplotlib.rc_context(_STYLE | {"axes.titlesize": 12}):
+        figure = Figure(figsize=(4 * n_columns, 2.4 * n_rows + 0.6), dpi=150, layout="constrained")
+        for place, name in enumerate(names, start=1):
+            part = rows[rows["region"] == name].sort_values("month")
+            _draw_year(figure.add_subplot(n_rows, n_columns, place), part, title=name)
+        figure.supylabel(_describe_interval(rows), size=11)
+        if title:
+            figure.suptitle(title, size=14, weight="bold", x=0.01, ha="left")
+    return figure
+
+
+def _draw_year(ax, rows, *, title):
+    colour = _WHOLE if title == "global" else _POINT
+    month, low, high = (pd.to_numeric(rows[name]) for name in ("month", "low", "high"))
+    ax.fill_between(month, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.plot(month, pd.to_numeric(rows["median"]), "-o", color=colour, markersize=4)
+    ax.set_xticks(range(1, 13), list("JFMAMJJASOND"))
+    ax.set_xlim(0.7, 12.3)
+    ax.set_ylim(bottom=0)
+    ax.grid(axis="y", color="0.9")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title, loc="left")
 
 
 def _order_rows(budget):

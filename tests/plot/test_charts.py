@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from aqqua_science.plot.charts import budget_chart
+from aqqua_science.plot.charts import budget_chart, cycle_chart
 from aqqua_science.schema import SchemaError
 
 
@@ -37,3 +37,33 @@ def test_doubled_regions_and_mixed_units_are_refused(budget):
         budget_chart(budget.assign(units=["PgC", "PgC", "PgC yr-1"]))
     with pytest.raises(SchemaError, match="'median'"):
         budget_chart(budget.rename(columns={"median": "middle"}))
+
+
+@pytest.fixture
+def year():
+    """Three regions, of which the smallest has twice the others' season."""
+    rows = [
+        (region, month, size * (2 + month / 12), size, 4 * size)
+        for region, size in [("Arctic", 1.0), ("Pacific", 3.0), ("global", 4.0)]
+        for month in range(1, 13)
+    ]
+    rows += [("global", "annual", 9.0, 8.0, 10.0)]
+    return pd.DataFrame(rows, columns=["region", "month", "median", "low", "high"]).assign(units="PgC yr-1", level=0.9)
+
+
+def test_a_year_has_a_panel_for_each_region_and_its_numbers(year):
+    figure = cycle_chart(year.sample(frac=1, random_state=0), title="Flux")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["global", "Pacific", "Arctic"]
+    (line,) = figure.axes[1].lines
+    assert line.get_xdata().tolist() == list(range(1, 13))
+    assert line.get_ydata().tolist() == [3 * (2 + month / 12) for month in range(1, 13)]
+    assert all(ax.get_ylim()[0] == 0 for ax in figure.axes)
+    assert figure.get_supylabel() == "Median and 90 % interval (PgC yr⁻¹)"
+    assert [ax.get_title(loc="left") for ax in cycle_chart(year, regions=["Arctic"]).axes] == ["Arctic"]
+    FigureCanvasAgg(figure).draw()
+
+
+def test_a_year_without_months_or_with_doubled_ones_is_refused(year):
+    for wrong in (year[year["month"] == "annual"], pd.concat([year, year])):
+        with pytest.raises(SchemaError, match="each region and month once"):
+            cycle_chart(wrong)
