@@ -84,7 +84,7 @@ def field_map(field, *, ax=None, projection=None, samples=None, outside=None, ti
         keys, below = _draw(ax, field, samples=samples, outside=outside, cmap=cmap, norm=norm)
         if title:
             ax.set_title(title, loc="left")
-        _place_legend(ax, keys, below)
+        place_legend(ax, keys, below)
     return ax
 
 
@@ -142,7 +142,7 @@ def summary_map(field, *, name, samples=None, title=None, budget_text=None):
         projection = choose_projection(make_mesh(mean))
         large, upper, lower = (figure.add_axes(place, projection=projection, anchor="N") for place in _PLACES)
         keys, below = _draw(large, mean, samples=samples, outside=outside)
-        _place_legend(large, keys, below)
+        place_legend(large, keys, below)
         _draw(upper, width, labels=False, cmap=cmocean.cm.algae)
         _draw(lower, distance, labels=False, outside=outside, cmap=cmocean.cm.deep)
         percent = f"{100 * fraction:.{1 if fraction < 0.1 else 0}f} %"
@@ -172,7 +172,7 @@ def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels
     mesh = make_mesh(field)
     labels = labels and not mesh.is_round
     frame_axes(ax, mesh)
-    _draw_ground(ax, mesh, labels)
+    draw_ground(ax, mesh, labels=labels)
     x, y, values = project_mesh(mesh, ax.projection)
     scale, extend = choose_scale(values) if norm is None else (norm, "both")
     cells = ax.pcolormesh(
@@ -195,7 +195,18 @@ def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels
     return keys, top + 0.72
 
 
-def _draw_ground(ax, mesh, labels):
+def draw_ground(ax, mesh, *, labels=True):
+    """
+    Draw land, shores and the lines of a map.
+
+    Parameters
+    ----------
+    ax : cartopy.mpl.geoaxes.GeoAxes
+        Changed.
+    mesh : Mesh
+    labels : bool
+        Whether the lines have their degrees beside them.
+    """
     ax.set_facecolor(_UNKNOWN)
     ax.spines["geo"].set(linewidth=0.6, edgecolor=_SHORE)
     ax.add_feature(cfeature.LAND.with_scale("110m"), facecolor=_LAND, zorder=2)
@@ -232,10 +243,24 @@ def _place_bar(ax, top):
     return ax.inset_axes([0.5 - share / 2, -top - 0.15, share, 0.15], transform=_below(ax))
 
 
-def _place_legend(ax, keys, below):
+def place_legend(ax, keys, below, *, n_columns=2):
+    """
+    Put a legend under a map.
+
+    Parameters
+    ----------
+    ax : cartopy.mpl.geoaxes.GeoAxes
+        Changed.
+    keys : list of matplotlib artists
+    below : float
+        Inches between the map and the legend.
+    n_columns : int
+    """
     if keys:
-        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -below), "bbox_transform": _below(ax), "ncols": 2}
-        ax.legend(handles=keys, frameon=False, borderpad=0, columnspacing=2, handletextpad=0.6, **where)
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -below), "bbox_transform": _below(ax)}
+        ax.legend(
+            handles=keys, ncols=n_columns, frameon=False, borderpad=0, columnspacing=2, handletextpad=0.6, **where
+        )
 
 
 def _match(outside, field):
