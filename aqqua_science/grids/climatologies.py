@@ -55,9 +55,7 @@ def climatology(env, *, min_years=1):
         if "time" in field.dims:
             fields[name], years = _average_months(field.drop_vars("time"), time, weight, min_years)
             fields[f"{name}_years"] = years.assign_attrs(long_name=f"number of years with {name}", units="1")
-        else:
-            fields[name] = field
-    return xr.Dataset(fields, attrs=env.attrs)
+    return env.drop_dims("time").assign(fields)
 
 
 def anomaly(env, normals):
@@ -90,12 +88,8 @@ def anomaly(env, normals):
     """
     series = _as_dataset(env)
     month = xr.DataArray(_read_time(series).month, {"time": series["time"]})
-    fields = {
-        name: _subtract(field, normals, month) if "time" in field.dims else field
-        for name, field in series.data_vars.items()
-    }
-    differences = xr.Dataset(fields, attrs=series.attrs)
-    return differences if isinstance(env, xr.Dataset) else next(iter(differences.values())).rename(env.name)
+    fields = {name: _subtract(f, normals, month) for name, f in series.data_vars.items() if "time" in f.dims}
+    return series.assign(fields) if isinstance(env, xr.Dataset) else next(iter(fields.values())).rename(env.name)
 
 
 def step_days(time):

@@ -1,9 +1,14 @@
 """Environment fields of any origin, opened as one Dataset in our conventions."""
 
+import numpy as np
+
 from aqqua_science.grids.alignment import merge_fields
-from aqqua_science.grids.fields import read_fields
+from aqqua_science.grids.fields import read_depth_bounds, read_fields
 from aqqua_science.grids.files import open_sources
 from aqqua_science.schema import SchemaError, nearest_name
+
+DEPTH_BOUNDS = "depth_bounds"
+"""Coordinate that holds the upper and lower bound of each depth level, where a source gives them."""
 
 
 def open_environment(*sources, chunks=None, variables=None):
@@ -26,7 +31,8 @@ def open_environment(*sources, chunks=None, variables=None):
     xarray.Dataset
         Variables under their own names with dimensions from (member, month, time, depth, latitude, longitude), in this
         order: latitude and longitude (-180..180) in degrees, ascending; depth in metres, positive down; ``month`` 1..12
-        for climatologies or ``time`` as datetime64[ns] for dated fields. Kelvin becomes degC.
+        for climatologies or ``time`` as datetime64[ns] for dated fields. Kelvin becomes degC. Bounds of depth
+        levels stay, as the coordinate ``depth_bounds``.
 
     Raises
     ------
@@ -58,12 +64,24 @@ def open_environment(*sources, chunks=None, variables=None):
     wanted = None if variables is None else [variables] if isinstance(variables, str) else list(variables)
     opened = open_sources(sources)
     _require_variables(opened, wanted)
-    fields = []
+    fields, bounds = [], []
     for label, dataset in opened:
         fields.extend(read_fields(label, dataset, wanted=wanted, chunks=chunks))
+        bounds.extend(read_depth_bounds(label, dataset, wanted=wanted))
         if chunks is None:
             dataset.close()
-    return merge_fields(fields)
+    return _with_depth_bounds(merge_fields(fields), bounds)
+
+
+def _with_depth_bounds(environment, known):
+    """Keep the bounds of levels that a source gives for all of them."""
+    levels = environment["depth"].values if "depth" in environment.dims else np.empty(0)
+    for axis, sides in known:
+        inside = (sides[:, 0] <= axis) & (axis <= sides[:, 1])
+        if axis.size == levels.size and np.allclose(axis, levels) and inside.all():
+            depth = environment["depth"].assign_attrs(bounds=DEPTH_BOUNDS)
+            return environment.assign_coords({"depth": depth, DEPTH_BOUNDS: (("depth", "side"), sides)})
+    return environment
 
 
 def _require_variables(opened, wanted):

@@ -65,6 +65,44 @@ def read_fields(label, dataset, *, wanted=None, chunks=None):
     return [(source.where(name), _read_field(source, name, chunks)) for name in names]
 
 
+def read_depth_bounds(label, dataset, *, wanted=None):
+    """
+    Read the bounds of depth levels, where a Dataset has them.
+
+    Parameters
+    ----------
+    label : str
+        How messages call the source.
+    dataset : xarray.Dataset
+        Raw variables.
+    wanted : list of str, optional
+        As for `read_fields`, which has read these before.
+
+    Returns
+    -------
+    list of (numpy.ndarray (n,), numpy.ndarray (n, 2))
+        Levels, ascending, and their upper and lower bounds; metres, positive down, never above the surface.
+
+    Examples
+    --------
+    >>> depth = xr.Variable("z", [-5.0, -20.0], {"units": "m", "bounds": "z_bounds"})
+    >>> raw = xr.Dataset({"no3": ("z", [0, 1])}, {"z": depth, "z_bounds": (("z", "side"), [[0, -10], [-10, -50]])})
+    >>> read_depth_bounds("ocean.nc", raw)
+    [(array([ 5., 20.]), array([[ 0., 10.],
+           [10., 50.]]))]
+    """
+    source, found = _Source(label, dataset), []
+    names = source.candidates() if wanted is None else [name for name in wanted if name in dataset.variables]
+    for dim in {dim for name in names for dim in dataset[name].dims if source.role(dim) == "depth"}:
+        coordinate = source.coordinates[dim]
+        bounds, axis = source.bounds(coordinate), source.axis(dim, coordinate.name)
+        deepest = float(np.abs(coordinate).max())
+        if bounds is not None and deepest > 0:
+            metres = np.abs(bounds.values[axis.order].astype(float)) * (axis.values[-1] / deepest)
+            found.append((axis.values, np.sort(metres, axis=1)))
+    return found
+
+
 @dataclass
 class _Source:
     """The variables of one source and what its dimensions mean."""
@@ -133,14 +171,14 @@ class _Source:
             self.axes[dim] = role and read_axis(
                 coordinate,
                 role=role,
-                bounds=self._bounds(coordinate) if role == "time" else None,
+                bounds=self.bounds(coordinate) if role == "time" else None,
                 hints=self._hints(name),
                 where=f"{self.label}: axis {coordinate.name!r}",
             )
         return self.axes[dim]
 
-    def _bounds(self, coordinate):
-        """Bounds of a time axis, if the source has them."""
+    def bounds(self, coordinate):
+        """Bounds of an axis, if the source has them."""
         said = {**coordinate.encoding, **coordinate.attrs}
         name = said.get("climatology", said.get("bounds"))
         known = name in self.dataset.variables and self.dataset[name].shape == (coordinate.size, 2)

@@ -63,12 +63,11 @@ def fill_gaps(env, *, max_steps=1, max_km=300.0, land=None):
     helpers = {word for field in env.values() for word in str(field.attrs.get("ancillary_variables", "")).split()}
     fields = {}
     for name, field in env.data_vars.items():
-        fields[name] = field
         steps = {"month", "time"} & set(field.dims)
         may_have_gaps = field.dtype.kind == "f" and set(_PLANE) <= set(field.dims) and name not in helpers
         if may_have_gaps and (steps or land is not None):
             fields[name], fields[f"{name}_flag"] = _fill_field(field, [*steps], max_steps, max_km, land)
-    return xr.Dataset(fields, attrs=env.attrs)
+    return env.assign(fields)
 
 
 def _check_cells(env, land):

@@ -147,9 +147,9 @@ def _per_variable(env, reduce, sea_floor):
     if isinstance(env, xr.DataArray):
         return reduce(env, layer_bounds(env), sea_floor)
     bounds, sea_floor = layer_bounds(env), env.get(SEA_FLOOR) if sea_floor is None else sea_floor
-    env = env.drop_vars(env["depth"].attrs.get("bounds", []), errors="ignore")
-    fields = {n: reduce(field, bounds, sea_floor) if "depth" in field.dims else field for n, field in env.items()}
-    return xr.Dataset(fields, attrs=env.attrs)
+    fields = env.drop_vars(env["depth"].attrs.get("bounds", []), errors="ignore").data_vars
+    means = {name: reduce(field, bounds, sea_floor) for name, field in fields.items() if "depth" in field.dims}
+    return env.drop_dims("depth").assign(means)
 
 
 def _mean(field, bounds, sea_floor, *, top, bottom, min_share):

@@ -157,16 +157,12 @@ def _by_cells(weights, shape, plane):
 
 
 def _regrid_dataset(env, source, dims, move):
-    """Every variable of numbers on the plane, and those that do not touch it; positions and bounds stay behind."""
+    """Every variable of numbers on the plane; what does not touch it stays, positions and bounds stay behind."""
     behind = source.attrs.get("names", set())
     behind = behind | {env[name].attrs.get("bounds") for name in {*behind, *dims} if name in env.variables}
-    fields = {}
-    for name, field in env.data_vars.items():
-        if set(dims) <= set(field.dims) and name not in behind and field.dtype.kind in "fiub":
-            fields[name] = move(field)
-        elif not set(dims) & set(field.dims):
-            fields[name] = field
-    return xr.Dataset(fields, attrs=env.attrs)
+    fields = {name: field for name, field in env.data_vars.items() if set(dims) <= set(field.dims)}
+    numbers = {name: field for name, field in fields.items() if name not in behind and field.dtype.kind in "fiub"}
+    return env.drop_dims(dims).assign({name: move(field) for name, field in numbers.items()})
 
 
 def _regrid_field(field, *, dims, target, spread, min_share):

@@ -1,14 +1,16 @@
 """Means and integrals over layers, against integrals by hand and a slow loop over columns."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from aqqua_science.grids import layer_integral, layer_mean, open_environment, regular_grid
+from aqqua_science.grids import fill_gaps, layer_integral, layer_mean, open_environment, regrid, regular_grid
 from aqqua_science.grids.layers import layer_bounds
+from aqqua_science.samples import join_environment
 from aqqua_science.schema import SchemaError
 
 LEVELS = [5.0, 15.0, 30.0, 75.0, 150.0]  # layers meet at 10, 22.5, 52.5, 112.5 and end at 187.5
@@ -151,3 +153,34 @@ def test_other_cells_and_flat_fields_are_refused():
         layer_mean(water(), 0, 100, sea_floor=floor)
     with pytest.raises(SchemaError, match="must have the axis depth"):
         layer_mean(water().isel(depth=0), 0, 100)
+
+
+@pytest.mark.parametrize(("units", "factor", "positive"), [("m", 1, "down"), ("cm", 100, "down"), ("m", -1, "up")])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_bounds_of_a_file_are_kept_from_opening_to_the_integral(tmp_path, units, factor, positive, backwards):
+    """Levels amid layers that grow, as models have them: midway between levels is not where the layers meet."""
+    edges = np.array([0.0, 6, 13, 22, 40, 100, 250])
+    bounds = np.stack([edges[:-1], edges[1:]], axis=1) * factor
+    grid = regular_grid(30.0)
+    values = np.arange(1.0, 7)[:, None, None] * np.ones((6, 6, 12))
+    attrs = {"units": units, "positive": positive, "bounds": "deptht_bounds", "axis": "Z"}
+    raw = xr.Dataset(
+        {"no3": (("deptht", "lat", "lon"), values, {"units": "mmol m-3"})},
+        {
+            "deptht": ("deptht", bounds.mean(axis=1), attrs),
+            "deptht_bounds": (("deptht", "nv"), bounds),
+            "lat": grid["latitude"].values,
+            "lon": grid["longitude"].values,
+        },
+    )
+    raw = raw.isel(deptht=slice(None, None, -1)) if backwards else raw
+    env = open_environment(raw)
+    assert_allclose(env["depth_bounds"], np.stack([edges[:-1], edges[1:]], axis=1))
+    truth = np.sum(np.diff(edges)[:4] * np.arange(1, 5)) + 5 * 10
+    assert_allclose(layer_integral(env, 0, 50)["no3"], truth)
+    env.to_netcdf(tmp_path / "env.nc")
+    again = open_environment(tmp_path / "env.nc")
+    assert_allclose(layer_integral(regrid(fill_gaps(again), 60.0), 0, 50)["no3"], truth)
+    samples = pd.DataFrame({"latitude": [1.0], "longitude": [1.0], "depth_min": [0.0], "depth_max": [50.0]})
+    assert_allclose(join_environment(samples, env, depth="mean")["no3"], truth / 50)
+    assert "depth_bounds" not in layer_mean(env, 0, 50).variables
