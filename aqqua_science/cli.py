@@ -84,6 +84,7 @@ def map_(
     months: Annotated[str | None, typer.Option(help="Months to map, such as 6,7,8.")] = None,
     region: Annotated[str | None, typer.Option(help="West,east,south,north in degrees, such as -80,0,20,70.")] = None,
     resolution: Annotated[float | None, typer.Option(help="Degrees to which the mapped grid is averaged.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Scenario of the recipe to map and compare with today.")] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ):
@@ -98,6 +99,7 @@ def map_(
         "months": numbers(months, "--months", of=int, lower=1, upper=12),
         "region": numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
         "resolution": resolution,
+        "scenario": scenario,
     }
     if choices["region"] and not -90 <= choices["region"][2] < choices["region"][3] <= 90:
         stop(f"--region {region!r} will not do: give west,east,south,north with south below north.", code=2)

@@ -41,6 +41,9 @@ def tell(result, out, as_json):
         print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
     for told in result["references"]:
         print(f"  published         {number(told['value'])} {told['units']} ({told['source']})")
+    for change in result["changes"][:1]:
+        span = f"{number(change['low'])}-{number(change['high'])}"
+        print(f"  against today     {number(change['ratio'])} times (refits {span})")
     print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
     for scheme in result["validation"]:
         skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"

@@ -20,6 +20,7 @@ from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.observations import contributors_of
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.publication import describe_field
+from aqqua_science.habitat.scenarios import budget_changes
 from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.optional import versions
 
@@ -46,11 +47,15 @@ def compute(recipe, inputs, *, stage):
     stage("cross-validation")
     skill = assess_skill(recipe, model, inputs)
     stage("map")
-    field = _mapped(recipe, model, inputs)
+    field = _mapped(recipe, model, inputs, inputs.environment)
     stage("uncertainty")
     name = member_variable(field)
     target, volume = recipe.observations.target, volume_column(recipe)
     field = calibrate(field, model, inputs.table, target=target, environment=inputs.environment, volume=volume)
+    today = None
+    if inputs.today is not None:
+        present = _mapped(recipe, model, inputs, inputs.today)
+        today = calibrate(present, model, inputs.table, target=target, environment=inputs.today, volume=volume)
     interval = assess_interval(recipe, model, inputs, field=field)
     stage("applicability")
     present = field[name].isel(member=0, drop=True).notnull()
@@ -62,10 +67,11 @@ def compute(recipe, inputs, *, stage):
         "kind": recipe.budget.kind,
         "clip_to_seafloor": recipe.budget.clip_to_seafloor,
     }
-    budget = _budget(field, inputs.regions, arguments)
+    budget = _by_regions(inputs.regions, lambda by: integrate(field, by=by, **arguments))
     result = {
         "title": recipe.title,
         "budget": budget.to_dict("records"),
+        "changes": [] if today is None else _changes(field, today, inputs.regions, arguments),
         "references": _references(recipe, budget["units"].iloc[0]),
         "validation": skill.to_dict("records"),
         **fractions,
@@ -102,11 +108,11 @@ def fit_model(recipe, table, predictors):
     return model.fit(table[predictors], table[recipe.observations.target], **fit_arguments(recipe, table))
 
 
-def _mapped(recipe, model, inputs):
+def _mapped(recipe, model, inputs, environment):
     """The field of the members, and the sea floor below it."""
     amounts = budget_units(recipe.observations.units)
     name = amounts.quantity
-    field = predict_grid(model, inputs.environment, name=name, units=recipe.observations.units)
+    field = predict_grid(model, environment, name=name, units=recipe.observations.units)
     field[name].attrs["long_name"] = f"carbon {name}" if amounts.units.startswith("PgC") else name
     if inputs.sea_floor is None:
         return field
@@ -115,11 +121,16 @@ def _mapped(recipe, model, inputs):
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
 
 
-def _budget(field, sets, arguments):
+def _changes(field, today, sets, arguments):
+    """What a scenario does to the budgets of all regions."""
+    return _by_regions(sets, lambda by: budget_changes(field, today, by=by, **arguments)).to_dict("records")
+
+
+def _by_regions(sets, table):
     """Rows of all sets of regions, the global ones once."""
     parts = []
     for regions in sets:
-        part = integrate(field, by=regions, **arguments)
+        part = table(regions)
         part = part if not parts else part[part["region"] != "global"]
         parts.append(part.assign(regions=regions if isinstance(regions, str) else regions.stem))
     return pd.concat(parts, ignore_index=True)

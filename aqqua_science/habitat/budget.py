@@ -91,6 +91,33 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     return pd.DataFrame(rows)
 
 
+def paired_totals(field, other, *, depth=None, by="global", kind=None, clip_to_seafloor=None):
+    """
+    Ratio of the totals of two fields, for each refit of the model.
+
+    Parameters
+    ----------
+    field, other : xarray.Dataset
+        With the same members, and the same ``replicates`` where they have any.
+    depth, by, kind, clip_to_seafloor
+        As in `integrate`.
+
+    Returns
+    -------
+    dict of (region, month) to numpy.ndarray
+        One ratio per refit.
+    """
+    name = member_variable(field)
+    amounts = budget_units(field[name].attrs.get("units", ""), kind)
+    refits = "replicates" if "replicates" in field else name
+    totals = []
+    for part in (field, other):
+        weights = amounts.factor * _cell_measure(part, name, amounts.per, depth, clip_to_seafloor)
+        totals.append(_totals(part[refits], weights, label_regions(part, by)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {key: totals[0][key] / totals[1][key] for key in totals[0]}
+
+
 def member_variable(field):
     """
     Name the variable of a field that holds the members.

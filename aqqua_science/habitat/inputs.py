@@ -1,6 +1,6 @@
 """A first look at what a recipe names, with nothing heavy loaded: most mistakes show here, at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +23,10 @@ class Inputs:
     raw: pd.DataFrame
     accepted: pd.DataFrame
     rejected: pd.DataFrame
+    changes: list = field(default_factory=list)
 
 
-def find_inputs(recipe, *, folders):
+def find_inputs(recipe, *, folders, scenario=None):
     """
     Find and check the files of a recipe.
 
@@ -34,6 +35,8 @@ def find_inputs(recipe, *, folders):
     recipe : Recipe
     folders : list of pathlib.Path
         Where its files are looked for, in this order.
+    scenario : str, optional
+        Which of the recipe's scenarios is to be mapped.
 
     Returns
     -------
@@ -45,6 +48,7 @@ def find_inputs(recipe, *, folders):
         If a file, a column or a predictor is missing, units cannot be used, or no row is left.
     """
     regions = check_budget(recipe, folders=folders)
+    changes = _find_changes(recipe, scenario, folders)
     path = find_file(recipe.observations.file, folders=folders)[0]
     raw, unusable = read_observations(path, recipe.observations)
     accepted, rejected = select(raw, recipe.observations)
@@ -52,7 +56,18 @@ def find_inputs(recipe, *, folders):
     grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
     if all(p.suffix.lower() in _NETCDF for p in grids):
         check_predictors(recipe, [name for p in grids for name in _variables(p)])
-    return Inputs([path, *grids], grids, regions, raw, accepted, rejected)
+    return Inputs([path, *grids, *changes], grids, regions, raw, accepted, rejected, changes)
+
+
+def _find_changes(recipe, scenario, folders):
+    """The files of a scenario."""
+    if scenario is None:
+        return []
+    if scenario not in recipe.scenarios:
+        known = ", ".join(recipe.scenarios) or "none: add a table [scenarios.NAME] with files"
+        msg = f"the recipe has no scenario {scenario!r}.{nearest_name(scenario, recipe.scenarios)} It has {known}."
+        raise SchemaError(msg)
+    return [path for name in recipe.scenarios[scenario].files for path in find_file(name, folders=folders)]
 
 
 def check_budget(recipe, *, folders):

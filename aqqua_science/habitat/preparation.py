@@ -15,6 +15,7 @@ from aqqua_science.grids.subsetting import select_region
 from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
 from aqqua_science.habitat.observations import NO_CONSENT, select
+from aqqua_science.habitat.scenarios import add_changes
 from aqqua_science.samples.matchup import join_environment
 from aqqua_science.samples.seasons import join_seasons
 from aqqua_science.schema import SchemaError
@@ -37,6 +38,7 @@ class Prepared:
     rejected: pd.DataFrame
     predictors: list
     environment: xr.Dataset
+    today: xr.Dataset | None
     sea_floor: xr.DataArray | None
     files: list
     regions: list
@@ -44,7 +46,7 @@ class Prepared:
     notes: list = field(default_factory=list)
 
 
-def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
+def prepare(recipe, inputs, *, months=None, region=None, resolution=None, scenario=None):
     """
     Join the samples of a recipe with their environment, and cut the grid that is to be mapped.
 
@@ -59,6 +61,8 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
         West, east, south, north of the map.
     resolution : float, optional
         Degrees; the grid to be mapped is averaged to it.
+    scenario : str, optional
+        Which of the recipe's scenarios is mapped; the samples keep today's environment.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
     SchemaError
         If the grids cannot be understood, or do not cover the samples or what is to be mapped.
     """
-    everything, filled = _harmonised(recipe, inputs.grids)
+    read, filled = _harmonised(recipe, inputs.grids)
+    everything = _with_derived(read, recipe)
     names, fixed = [str(name) for name in everything.data_vars], recipe.environment.fixed
     check_predictors(recipe, names)
     predictors = recipe.environment.predictors or [*names, *fixed]
@@ -77,9 +82,15 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
     environment, notes = _matching_axes(everything[gridded], inputs.accepted, recipe)
     notes.extend(filled)
     table, unmatched = _joined(inputs.accepted, environment, predictors, recipe)
-    environment, sea_floor = _with_fixed(environment, recipe), find_sea_floor(everything)
+    sea_floor, today, matched = find_sea_floor(everything), None, environment
+    if scenario is not None:
+        told = recipe.scenarios[scenario]
+        future = _with_derived(add_changes(read, open_environment(*inputs.changes), ratios=told.ratios), recipe)
+        today, environment = environment, _matching_axes(future[gridded], inputs.accepted, recipe)[0]
+        notes.append(f"This is the scenario {scenario}: {told.source or 'changes'} on top of today's predictors.")
+    environment, today = (e if e is None else _ready(e, sea_floor, recipe) for e in (environment, today))
     if recipe.observations.traps is not None:
-        environment, said = _deep_enough(environment, sea_floor, recipe.observations.traps.horizon)
+        said = _said_of_horizon(sea_floor, recipe.observations.traps.horizon)
         pooled = len(inputs.accepted), int(inputs.accepted["n_deployments"].sum())
         notes.append(f"{said} {pooled[1]:,} fluxes were pooled to {pooled[0]:,} of one cell, season and depth.")
     borrowed = table["match_method"] == "nearest sea cell"
@@ -97,24 +108,30 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None):
         rejected=pd.concat([inputs.rejected, unmatched], ignore_index=True),
         predictors=predictors,
         environment=environment,
+        today=today,
         sea_floor=sea_floor,
         files=inputs.files,
         regions=inputs.regions,
         notes=notes,
     )
     if "split" in recipe.observations.where:
-        prepared.all_rows = _without_split(inputs.raw, environment, predictors, recipe)
+        prepared.all_rows = _without_split(inputs.raw, matched, predictors, recipe)
     return _mapped_part(prepared, recipe, months=months, region=region, resolution=resolution)
 
 
 def _harmonised(recipe, files):
-    """All grids as one, on the grid that the recipe asks for, filled, with what is derived from them; and notes."""
+    """All grids as one, on the grid that the recipe asks for, filled; and notes."""
     told, step, notes = recipe.environment, recipe.environment.step, []
     sources = files if step is None else [_on_step(open_environment(file), step) for file in files]
     everything = open_environment(*sources)
     if told.fill_months:
         everything, notes = _filled(everything, told.fill_months)
-    return (derive(everything, told.derived, using=told.using) if told.derived else everything), notes
+    return everything, notes
+
+
+def _with_derived(grid, recipe):
+    told = recipe.environment
+    return derive(grid, told.derived, using=told.using) if told.derived else grid
 
 
 def _filled(grid, months):
@@ -204,8 +221,11 @@ def _joined(table, environment, predictors, recipe):
     return joined[~lost].reset_index(drop=True), joined[lost].assign(reason=reasons[lost])
 
 
-def _with_fixed(environment, recipe):
-    """The environment with the one value that predictors of the samples alone take on the map."""
+def _ready(environment, sea_floor, recipe):
+    """The environment with the value of predictors that samples alone have, and no sea shallower than a horizon."""
+    traps = recipe.observations.traps
+    if traps is not None and sea_floor is not None:
+        environment = environment.where(sea_floor >= traps.horizon)
     sea = environment[next(iter(environment.data_vars))]
     flat = xr.zeros_like(
         sea.isel({d: 0 for d in sea.dims if d not in ("latitude", "longitude")}, drop=True), dtype=float
@@ -214,14 +234,10 @@ def _with_fixed(environment, recipe):
     return environment.assign(fixed)
 
 
-def _deep_enough(environment, sea_floor, horizon):
-    """The environment where the sea is deeper than a horizon: elsewhere nothing sinks through it."""
+def _said_of_horizon(sea_floor, horizon):
     if sea_floor is None:
-        return (
-            environment,
-            f"No grid holds the sea floor: flux is also mapped where the sea is shallower than {horizon:g} m.",
-        )
-    return environment.where(sea_floor >= horizon), f"Flux is mapped where the sea is at least {horizon:g} m deep."
+        return f"No grid holds the sea floor: flux is also mapped where the sea is shallower than {horizon:g} m."
+    return f"Flux is mapped where the sea is at least {horizon:g} m deep."
 
 
 def _without_split(raw, environment, predictors, recipe):
@@ -233,11 +249,34 @@ def _without_split(raw, environment, predictors, recipe):
 
 def _mapped_part(prepared, recipe, *, months, region, resolution):
     """Cut and average the environment to the part that is to be mapped."""
-    environment, floor = prepared.environment, prepared.sea_floor
     chosen = {"months": months, "region (west, east, south, north)": region, "degrees": resolution}
     said = [f"{what} {value}" for what, value in chosen.items() if value]
     if said:
         prepared.notes.append(f"Only a part is mapped, or a coarser grid: {'; '.join(said)}.")
+
+    def cut(grid):
+        if grid is None:
+            return None
+        grid = (
+            _layers_and_months(grid, recipe, months)
+            if isinstance(grid, xr.Dataset)
+            else grid.to_dataset(name=SEA_FLOOR)
+        )
+        grid = select_region(grid, region) if region else grid
+        grid = regrid(grid, resolution) if resolution else grid
+        return grid[SEA_FLOOR] if list(grid) == [SEA_FLOOR] else grid
+
+    prepared.environment, prepared.today, prepared.sea_floor = (
+        cut(grid) for grid in (prepared.environment, prepared.today, prepared.sea_floor)
+    )
+    if not prepared.environment[prepared.predictors].to_array().notnull().any():
+        msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
+        raise SchemaError(msg)
+    return prepared
+
+
+def _layers_and_months(environment, recipe, months):
+    """The months to be mapped, and the depths that the budget adds up."""
     if months:
         if "month" not in environment.dims or not set(months) <= set(environment["month"].values.tolist()):
             held = environment["month"].values.tolist() if "month" in environment.dims else "no month axis"
@@ -247,14 +286,4 @@ def _mapped_part(prepared, recipe, *, months, region, resolution):
     if "depth" in environment.dims and recipe.budget.depth:
         thickness = layer_thickness(environment[["depth"]], recipe.budget.depth)
         environment = environment.sel(depth=environment["depth"][thickness > 0])
-    if region:
-        environment = select_region(environment, region)
-        floor = floor if floor is None else select_region(floor.to_dataset(name=SEA_FLOOR), region)[SEA_FLOOR]
-    if resolution:
-        environment = regrid(environment, resolution)
-        floor = floor if floor is None else regrid(floor, resolution)
-    if not environment[prepared.predictors].to_array().notnull().any():
-        msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
-        raise SchemaError(msg)
-    prepared.environment, prepared.sea_floor = environment, floor
-    return prepared
+    return environment

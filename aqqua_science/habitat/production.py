@@ -14,7 +14,9 @@ from aqqua_science.progress import progress_bar
 _STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
 
 
-def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolution=None, draw=None, extra=None):
+def run_recipe(
+    recipe, *, data=None, out=None, months=None, region=None, resolution=None, scenario=None, draw=None, extra=None
+):
     """
     Make the map, budget and report of a recipe.
 
@@ -33,6 +35,8 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
         West, east, south, north of the map.
     resolution : float, optional
         Degrees to which the mapped grid is averaged.
+    scenario : str, optional
+        One of the recipe's scenarios, which is mapped in place of today and compared with it.
     draw : callable, optional
         Given field, result and the options of `aqqua_science.plot.summary_map`, yields names of files and figures.
     extra : dict, optional
@@ -69,10 +73,10 @@ def run_recipe(recipe, *, data=None, out=None, months=None, region=None, resolut
     with progress_bar(_STAGES, desc=recipe.title, unit="step", leave=False) as bar:
         stage = _stages(bar)
         stage("match-up")
-        found = find_inputs(recipe, folders=folders)
+        found = find_inputs(recipe, folders=folders, scenario=scenario)
         from aqqua_science.habitat.preparation import prepare
 
-        inputs = prepare(recipe, found, months=months, region=region, resolution=resolution)
+        inputs = prepare(recipe, found, months=months, region=region, resolution=resolution, scenario=scenario)
         if out is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
         from aqqua_science.habitat.assembly import compute

@@ -60,6 +60,14 @@ class Environment(_Part):
         return [n for name in self.derived for n in pairs.get(name, [name])] + list(self.fixed)
 
 
+class Scenario(_Part):
+    """Changes of predictors, see `scenarios.add_changes`."""
+
+    files: list[str] = Field(min_length=1)
+    ratios: list[str] = []
+    source: str = ""
+
+
 class Model(_Part):
     """Settings of `BoostedTrees`; what is left out keeps its default."""
 
@@ -124,8 +132,8 @@ class Recipe(_Part):
     Parameters
     ----------
     title : str
-    observations, environment, model, validation, budget, reference
-        The tables of the file; `model`, `validation`, `budget` and `reference` may be left out.
+    observations, environment, scenarios, model, validation, budget, reference
+        The tables of the file; all but the first two may be left out.
     credit : str
         Who is to be thanked wherever the map goes: data sources, citations, licences.
     licence : str
@@ -150,6 +158,7 @@ class Recipe(_Part):
     remarks: str = ""
     observations: Observations
     environment: Environment
+    scenarios: dict[str, Scenario] = {}
     model: Model = Model()
     validation: Validation = Validation()
     budget: Budget = Budget()
@@ -256,6 +265,8 @@ _EXAMPLES = {
 
 
 def _fields_at(place):
+    if place[:1] == ["scenarios"]:
+        return Scenario.model_fields
     part = Recipe
     for name in place:
         if isinstance(name, str):

@@ -29,6 +29,7 @@ def write_report(result, path):
     sections = [
         _headline,
         _remarks,
+        _scenario,
         _references,
         _skill,
         _applicability,
@@ -176,6 +177,28 @@ def _headline(result):
 
 def _remarks(result):
     return result["provenance"]["recipe"]["remarks"]
+
+
+def _scenario(result):
+    if not result["changes"]:
+        return ""
+    first = result["changes"][0]["regions"]
+    rows = [r for r in result["changes"] if r["month"] == "annual" and r["regions"] == first]
+    lines = [
+        "## Against today",
+        "",
+        f"| region | today ({rows[0]['units']}) | scenario | ratio | {rows[0]['level']:.0%} of refits |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['region']} | {number(r['today'])} | {number(r['scenario'])} | {number(r['ratio'])} | {number(r['low'])}-{number(r['high'])} |"
+        for r in rows
+    ]
+    return "\n".join(lines) + (
+        "\n\nThe same refits of the model are mapped under both, so what they share cancels. Whether the climate model is right, and "
+        "whether plankton keeps its relation to its environment, is in none of these numbers; where the scenario leaves the "
+        "environment that was sampled, the map is hatched."
+    )
 
 
 def _references(result):
