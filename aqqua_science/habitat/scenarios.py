@@ -29,7 +29,8 @@ def add_changes(environment, changes, *, ratios=()):
     Returns
     -------
     xarray.Dataset
-        Amounts that are nowhere negative today are not below 0, temperatures may be. Where a change is not known, today's value stays.
+        Amounts that are nowhere negative today are not below 0, temperatures may be. Where a change is not known,
+        today's value stays.
 
     Raises
     ------
