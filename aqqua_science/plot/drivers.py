@@ -13,20 +13,20 @@ from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, 
 from aqqua_science.plot.maps import STYLE, draw_ground, place_legend
 from aqqua_science.schema import SchemaError
 
-# Tol (2021), muted: told apart by colour-blind readers; further drivers share the last.
+# Hues that stay apart when pale, most of them safe for colour-blind readers (Tol 2021); further drivers share the last.
 _COLOURS = (
-    "#cc6677",
-    "#332288",
-    "#ddcc77",
+    "#cc3311",
+    "#0077bb",
+    "#ddaa33",
     "#117733",
-    "#88ccee",
-    "#882255",
+    "#66ccee",
+    "#6a3d9a",
     "#44aa99",
-    "#999933",
-    "#aa4499",
+    "#8a8a2a",
+    "#e377c2",
     "#777777",
 )
-_PALE = 0.55
+_PALE = 0.6
 
 
 def driver_map(drivers, *, ax=None, projection=None, title=None):
@@ -66,18 +66,17 @@ def driver_map(drivers, *, ax=None, projection=None, title=None):
     names = _meanings(drivers)
     driver, raises = drivers["driver"], drivers["driver_factor"] >= 1
     shares = _shares(driver, names)
-    rank = {value: min(place, len(_COLOURS) - 1) for place, value in enumerate(shares)}
-    codes = xr.full_like(driver, np.nan, dtype=float)
-    for value, place in rank.items():
-        codes = codes.where(driver != value, 2.0 * place + xr.where(raises, 0, 1))
+    # Colours go by flag and not by area, so that months can be compared.
+    codes = (2.0 * driver.clip(max=len(_COLOURS) - 1) + xr.where(raises, 0, 1)).where(driver >= 0)
     with matplotlib.rc_context(STYLE):
         mesh = make_mesh(codes)
         if ax is None:
             if not isinstance(projection, ccrs.Projection):
                 projection = choose_projection(mesh, name=projection)
-            ax = Figure(figsize=(10, 6.4), dpi=150).add_subplot(projection=projection)
+            # The legend below may have four lines.
+            ax = Figure(figsize=(10, 7), dpi=150).add_axes((0.03, 0.25, 0.94, 0.68), projection=projection, anchor="N")
         _draw_codes(ax, mesh)
-        place_legend(ax, _keys(shares, names, rank), 0.15 if mesh.is_round else 0.45, n_columns=3)
+        place_legend(ax, _keys(shares, names), 0.15 if mesh.is_round else 0.45, n_columns=3)
         if title:
             ax.set_title(title, loc="left")
     return ax
@@ -126,9 +125,12 @@ def _draw_codes(ax, mesh):
     )
 
 
-def _keys(shares, names, rank):
+def _keys(shares, names):
     keys = [
-        Patch(color=_COLOURS[rank[value]], label=f"{names[value].replace('_', ' ')} ({100 * share:.0f} %)")
+        Patch(
+            color=_COLOURS[min(value, len(_COLOURS) - 1)],
+            label=f"{names[value].replace('_', ' ')} ({100 * share:.0f} %)",
+        )
         for value, share in shares.items()
     ]
     return [*keys, Patch(color=_pale("#555555"), label="pale: lowers")]
@@ -136,3 +138,7 @@ def _keys(shares, names, rank):
 
 def _pale(colour):
     return tuple(1 - (1 - np.array(to_rgb(colour))) * (1 - _PALE))
+
+
+def _percent(share):
+    return f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"

@@ -174,7 +174,7 @@ def collinearity_chart(correlation, *, clusters=None, ax=None, title=None):
         for row, column in np.ndindex(size, size):
             if row != column:
                 colour = "white" if abs(values[row, column]) > 0.5 else "0.2"
-                ax.text(column, row, f"{values[row, column]:.1f}", ha="center", va="center", color=colour, size=10)
+                ax.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center", color=colour, size=9)
         if clusters is not None:
             _frame_clusters(ax, [clusters[name] for name in names])
         ax.set_xticks(range(size), [_plain(name) for name in names], rotation=45, ha="right", rotation_mode="anchor")

@@ -68,7 +68,7 @@ def test_clusters_stand_together_and_are_framed():
     np.testing.assert_allclose(ax.images[0].get_array(), [[1, -0.9, 0.1], [-0.9, 1, 0.2], [0.1, 0.2, 1]])
     (frame,) = ax.patches
     assert (frame.get_x(), frame.get_width()) == (-0.5, 2)
-    assert sorted({text.get_text() for text in ax.texts}) == ["-0.9", "0.1", "0.2"]
+    assert sorted({text.get_text() for text in ax.texts}) == ["-0.90", "0.10", "0.20"]
     FigureCanvasAgg(ax.figure).draw()
 
 
