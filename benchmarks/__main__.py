@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-SPEED = ("matchup", "boosting", "prediction", "extrapolation", "storage", "curation", "pretraining")
+SPEED = ("matchup", "boosting", "prediction", "extrapolation", "environment", "storage", "curation", "pretraining")
 
 
 def main():
