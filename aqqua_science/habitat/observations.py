@@ -128,8 +128,12 @@ def read_observations(path, observations):
     if traps is None:
         return table, pd.DataFrame({"reason": pd.Series(dtype=str)})
     fluxes, rejected = trap_fluxes(table)
-    how = {"horizon": traps.horizon, "between": traps.between, "b": traps.exponent, "cell_degrees": traps.cell_degrees}
-    return pool_fluxes(fluxes, **how), rejected
+    how = {"horizon": traps.horizon, "between": traps.between, "cell_degrees": traps.cell_degrees}
+    pooled = pool_fluxes(fluxes, b=traps.exponent, **how)
+    for name, shift in (("martin_low", -traps.exponent_sd), ("martin_high", traps.exponent_sd)):
+        if shift:
+            pooled[name] = pool_fluxes(fluxes, b=traps.exponent + shift, **how)["flux_mg_m2_d"]
+    return pooled, rejected
 
 
 def select(table, observations):

@@ -116,6 +116,58 @@ def cycle_chart(budget, *, regions=None, title=None):
     return figure
 
 
+def waterfall_chart(ledger, *, units="", title=None):
+    """
+    Draw where the uncertainty of a total comes from, source after source.
+
+    Parameters
+    ----------
+    ledger : pandas.DataFrame
+        Of `aqqua_science.habitat.ledger.uncertainty_ledger`: `source`, `share`, `low`, `high`.
+    units : str
+        Of the total.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The interval as the sources are added from top to bottom; what a source adds is dark. The last row holds all.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> ledger = pd.DataFrame({"source": ["sampling"], "share": [1.0], "low": [0.8], "high": [1.2]})
+    >>> [text.get_text() for text in waterfall_chart(ledger).texts]
+    ['0.8–1.2 (100 %)']
+    """
+    require_columns(ledger, ["source", "share", "low", "high"], what="the ledger")
+    before = ledger[["low", "high"]].shift()
+    places = np.arange(len(ledger))[::-1]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 1.4 + 0.45 * len(ledger)), dpi=150, layout="constrained")
+        ax = figure.add_subplot()
+        for place, row, low, high in zip(places, ledger.itertuples(), before["low"], before["high"], strict=True):
+            ax.plot([row.low, row.high], [place, place], color=_POINT, linewidth=9, solid_capstyle="butt")
+            if not np.isnan(low):
+                ax.plot([low, high], [place, place], color="0.8", linewidth=9.5, solid_capstyle="butt")
+            text = f"{row.low:.3g}–{row.high:.3g} ({100 * row.share:.0f} %)"
+            ax.text(1.01, place, text, transform=ax.get_yaxis_transform(), va="center")
+        ax.set_yticks(places, ledger["source"])
+        ax.set_ylim(-0.6, len(ledger) - 0.4)
+        ax.set_xlabel(f"Interval ({format_units(units)}), and share of the variance" if units else "Interval")
+        ax.grid(axis="x", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        if title:
+            ax.set_title(title, loc="left")
+    return ax
+
+
 def _draw_year(ax, rows, *, title):
     colour = _WHOLE if title == "global" else _POINT
     month, low, high = (pd.to_numeric(rows[name]) for name in ("month", "low", "high"))

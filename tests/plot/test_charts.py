@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from aqqua_science.plot.charts import budget_chart, cycle_chart
+from aqqua_science.plot.charts import budget_chart, cycle_chart, waterfall_chart
 from aqqua_science.schema import SchemaError
 
 
@@ -67,3 +67,18 @@ def test_a_year_without_months_or_with_doubled_ones_is_refused(year):
     for wrong in (year[year["month"] == "annual"], pd.concat([year, year])):
         with pytest.raises(SchemaError, match="each region and month once"):
             cycle_chart(wrong)
+
+
+def test_a_waterfall_widens_from_top_to_bottom():
+    ledger = pd.DataFrame(
+        {"source": ["sampling", "carbon"], "share": [0.25, 0.75], "low": [0.8, 0.5], "high": [1.2, 1.9]}
+    )
+    ax = waterfall_chart(ledger, units="PgC", title="Copepods")
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["sampling", "carbon"]
+    assert [text.get_text() for text in ax.texts] == ["0.8–1.2 (25 %)", "0.5–1.9 (75 %)"]
+    spans = [(line.get_xdata()[0], line.get_xdata()[1], line.get_ydata()[0]) for line in ax.lines]
+    assert spans == [(0.8, 1.2, 1), (0.5, 1.9, 0), (0.8, 1.2, 0)]
+    assert ax.get_xlabel() == "Interval (PgC), and share of the variance"
+    FigureCanvasAgg(ax.figure).draw()
+    with pytest.raises(SchemaError, match="'share'"):
+        waterfall_chart(ledger.drop(columns="share"))

@@ -1,0 +1,98 @@
+"""Each source of uncertainty alone, where its size is known from mathematics, and all of them together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose
+
+from aqqua_science.grids import regular_grid
+from aqqua_science.habitat import BoostedTrees, predict_grid
+from aqqua_science.habitat.ledger import uncertainty_ledger
+from aqqua_science.schema import SchemaError
+
+ROW = {"median": 2.0, "low": 2.0 * np.exp(-1.6448536 * 0.2), "high": 2.0 * np.exp(1.6448536 * 0.2), "level": 0.9}
+"""A total whose sampling error is 0.2 on the logarithmic scale."""
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Samples of three objects on average; trees too weak to do more than the mean, so that totals follow it."""
+    rng, grid = np.random.default_rng(0), regular_grid(30.0)
+    warmth = (grid["latitude"] + 0 * grid["longitude"]).to_dataset(name="warmth")
+    n = rng.poisson(3.0, 300)
+    table = pd.DataFrame({"latitude": rng.uniform(-80, 80, 300), "longitude": rng.uniform(-180, 180, 300), "n": n})
+    table = table.assign(warmth=table["latitude"], biomass=5.0 * n)
+    table = table.assign(carbon_1=table["biomass"] * np.exp(0.3), carbon_2=table["biomass"] * np.exp(-0.3))
+    weak = {"n_trees": 1, "learning_rate": 1e-6, "n_members": 2, "resampling": "stratified"}
+    model = BoostedTrees("tweedie", scale=1.0, **weak).fit(table[["warmth"]], table["biomass"])
+    field = predict_grid(model, warmth, units="mg m-3").assign_attrs(calibration_block_variance=0.5)
+    return model, table, field, warmth
+
+
+def ledger_of(world, **sources):
+    model, table, field, warmth = world
+    given = {"target": "biomass", "environment": warmth, "row": ROW, "arguments": {"depth": (0, 200)}}
+    return uncertainty_ledger(model, table, field, **given | sources).set_index("source")
+
+
+def test_sampling_is_the_interval_of_the_budget(world):
+    ledger = ledger_of(world)
+    assert ledger.index.tolist() == ["sampling"]
+    assert_allclose(ledger[["log_sd", "share", "low", "high"]], [[0.2, 1.0, ROW["low"], ROW["high"]]], rtol=1e-6)
+
+
+def test_common_factors_add_on_the_logarithmic_scale(world):
+    ledger = ledger_of(world, factors={"relation": 0.3, "pixel": 0.1})
+    assert ledger.index.tolist() == ["sampling", "relation", "pixel"]
+    assert_allclose(ledger["share"], np.array([0.04, 0.09, 0.01]) / 0.14, rtol=1e-6)
+    half = 1.6448536 * np.sqrt(0.14)
+    assert_allclose(
+        ledger.loc["pixel", ["low", "high"]].astype(float), [2 * np.exp(-half), 2 * np.exp(half)], rtol=1e-6
+    )
+    assert ledger["low"].is_monotonic_decreasing
+    assert ledger["high"].is_monotonic_increasing
+
+
+def test_counting_is_that_of_all_objects_and_is_part_of_the_sampling(world):
+    """The mean of 300 samples rests on some 900 objects: its relative error is one over the root of their number."""
+    _, table, _, _ = world
+    ledger = ledger_of(world, counts="n")
+    expected = 1 / np.sqrt(table["n"].sum())
+    assert 0.6 * expected < ledger.loc["counting", "log_sd"] < 1.5 * expected
+    assert_allclose((ledger["log_sd"] ** 2).sum(), 0.04, rtol=1e-6)
+
+
+def test_draws_of_a_source_spread_the_total_as_they_spread_the_samples(world):
+    ledger = ledger_of(world, draws={"carbon": ["carbon_1", "carbon_2"]})
+    assert ledger.index.tolist() == ["carbon", "sampling"]
+    assert_allclose(ledger.loc["carbon", "log_sd"], 0.3, rtol=1e-4)
+
+
+def test_models_that_agree_leave_no_choice_and_others_do(world):
+    model, *_ = world
+    same = ledger_of(world, alternatives={"again": model})
+    assert_allclose(same.loc["choice of model", "log_sd"], 0, atol=1e-9)
+    doubled = BoostedTrees("poisson", scale=1.0, base_score=30.0, n_trees=1, learning_rate=1e-6, n_members=2)
+    other = ledger_of(world, alternatives={"doubled": doubled}).loc["choice of model", "log_sd"]
+    assert_allclose(other, np.std([0, np.log(30 / world[1]["biomass"].mean())], ddof=1), rtol=0.1)
+
+
+def test_extrapolated_water_errs_as_a_block(world):
+    ledger = ledger_of(world, outside=0.4)
+    assert_allclose(ledger.loc["extrapolation", "log_sd"], 0.4 * np.sqrt(0.5), rtol=1e-9)
+
+
+def test_columns_that_are_not_there_are_refused(world):
+    with pytest.raises(SchemaError, match="carbon_3"):
+        ledger_of(world, draws={"carbon": ["carbon_1", "carbon_3"]})
+    with pytest.raises(SchemaError, match="n_objects"):
+        ledger_of(world, counts="n_objects")
+
+
+def test_a_sea_floor_is_kept(world):
+    model, table, field, warmth = world
+    floor = xr.full_like(warmth["warmth"], 100.0)
+    given = {"target": "biomass", "environment": warmth, "row": ROW, "arguments": {"depth": (0, 200)}}
+    shallow = uncertainty_ledger(model, table, field.assign(sea_floor_depth=floor), factors={"a": 0.1}, **given)
+    assert_allclose(shallow["log_sd"], [0.2, 0.1], rtol=1e-6)
