@@ -68,7 +68,7 @@ MAIN = {"ours": {}, "square": ORDINARY | {"views": {"square": 70}}}
 SCALE = {"ours": {}, "ordinary positions": ORDINARY}
 LEFT_OUT = {f"without {name}": {} for name in JUDGED}
 ABLATIONS = {
-    "no dino": {"dino_weight": 0.0},
+    "ibot for dino": {"dino_weight": 0.0, "ibot_weight": 1.0},
     "with ibot": {"ibot_weight": 1.0},
     "no koleo": {"koleo_weight": 0.0},
     "with gram": {"gram_weight": 1.0},
