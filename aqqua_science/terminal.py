@@ -15,16 +15,25 @@ def run_and_draw(recipe, *, out, extra=None, **choices):
 
 
 def _figures(field, result, **map_options):
-    """The map, and the year of each region where there are months."""
+    """The map, the year of each region where there are months, and what the predictors do."""
     import pandas as pd
 
-    from aqqua_science.plot import cycle_chart, summary_map
+    from aqqua_science.plot import cycle_chart, driver_map, importance_chart, response_chart, summary_map
 
     yield "map.png", summary_map(field, title=result["title"], **map_options)
     budget = pd.DataFrame(result["budget"])
     first = budget[budget["regions"] == budget["regions"].iloc[0]]
     if len(set(first["month"]) - {"annual"}) > 1:
         yield "cycle.png", cycle_chart(first, title=f"{result['title']}: the year of each region")
+    explanation = result["explanation"]
+    if "importance" in explanation:
+        yield "importance.png", importance_chart(pd.DataFrame(explanation["importance"]), title=result["title"]).figure
+    if "effects" in explanation:
+        units = result["provenance"]["recipe"]["observations"]["units"]
+        curves = pd.DataFrame(explanation["effects"])
+        yield "responses.png", response_chart(curves, units=units, title=result["title"])
+    if "driver" in field:
+        yield "drivers.png", driver_map(field, title=f"{result['title']}: what drives it").figure
 
 
 def tell(result, out, as_json):

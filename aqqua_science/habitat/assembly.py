@@ -15,6 +15,7 @@ from aqqua_science.habitat.assessment import (
 )
 from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import calibrate
+from aqqua_science.habitat.explanation import assess_explanation
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.observations import contributors_of
@@ -61,6 +62,9 @@ def compute(recipe, inputs, *, stage):
     present = field[name].isel(member=0, drop=True).notnull()
     applicability, fractions = assess_applicability(recipe, model, inputs, present=present)
     field = field.merge(applicability.drop_attrs(deep=False))
+    stage("explanation")
+    explanation, drivers = assess_explanation(recipe, model, inputs)
+    field = field if drivers is None else field.merge(drivers)
     stage("budget")
     arguments = {
         "depth": recipe.budget.depth,
@@ -80,6 +84,7 @@ def compute(recipe, inputs, *, stage):
         "n_observations": int(inputs.table.get("n_deployments", pd.Series(1, inputs.table.index)).sum()),
         "n_cells": int(present.sum()),
         "interval": interval,
+        "explanation": explanation,
         "sensitivity": assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments),
         "notes": inputs.notes,
         "provenance": _provenance(recipe, model, inputs),

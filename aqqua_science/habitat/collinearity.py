@@ -295,5 +295,5 @@ def _covered(samples, cells, area):
     width = greatest - least
     return {
         "range_covered": max(0.0, min(high, greatest) - max(low, least)) / width if width else 1.0,
-        "area_covered": float(within.weighted(area).mean()),
+        "area_covered": min(1.0, float(within.weighted(area).mean())),  # rounding may pass one
     }

@@ -11,7 +11,19 @@ from aqqua_science.files import replacing, write_json
 from aqqua_science.habitat.recipe import Recipe, read_recipe
 from aqqua_science.progress import progress_bar
 
-_STAGES = ("match-up", "fit", "cross-validation", "map", "uncertainty", "applicability", "budget", "files")
+_STAGES = (
+    "match-up",
+    "fit",
+    "cross-validation",
+    "map",
+    "uncertainty",
+    "applicability",
+    "explanation",
+    "budget",
+    "files",
+)
+
+_EXPLAINED = ("importance.png", "responses.png", "drivers.png")
 
 
 def run_recipe(
@@ -113,7 +125,7 @@ def _write(out, result, field, inputs, draw):
     from aqqua_science.habitat.publication import write_netcdf
     from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
-    for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png"):
+    for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png", *_EXPLAINED):
         (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")

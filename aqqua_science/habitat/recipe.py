@@ -95,6 +95,14 @@ class Validation(_Part):
     blocks_degrees: float = Field(default=15, gt=0, le=90)
 
 
+class Explain(_Part):
+    """What is told about the predictors; all but the first takes minutes."""
+
+    importance: StrictBool = True
+    effects: StrictBool = False
+    drivers: StrictBool = False
+
+
 class Budget(_Part):
     """What is added up."""
 
@@ -132,7 +140,7 @@ class Recipe(_Part):
     Parameters
     ----------
     title : str
-    observations, environment, scenarios, model, validation, budget, reference
+    observations, environment, scenarios, model, validation, explain, budget, reference
         The tables of the file; all but the first two may be left out.
     credit : str
         Who is to be thanked wherever the map goes: data sources, citations, licences.
@@ -161,6 +169,7 @@ class Recipe(_Part):
     scenarios: dict[str, Scenario] = {}
     model: Model = Model()
     validation: Validation = Validation()
+    explain: Explain = Explain()
     budget: Budget = Budget()
     reference: list[Reference] = []
 

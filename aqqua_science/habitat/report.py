@@ -6,6 +6,7 @@ from pathlib import Path
 from scipy import stats
 
 from aqqua_science.files import replacing
+from aqqua_science.habitat.predictor_text import predictor_section
 
 _SCHEMES = {
     "random": "random folds (gaps between neighbours)",
@@ -35,6 +36,7 @@ def write_report(result, path):
         _applicability,
         _interval,
         _sensitivity,
+        predictor_section,
         _regions,
         _inputs,
         _odmap,

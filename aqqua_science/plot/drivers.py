@@ -36,8 +36,8 @@ def driver_map(drivers, *, ax=None, projection=None, title=None):
     Parameters
     ----------
     drivers : xarray.Dataset
-        ``driver`` (latitude, longitude) with CF flags, negative ones meaning none, and ``driver_factor``, such as
-        one month of `aqqua_science.habitat.dominant_driver`.
+        ``driver`` with CF flags, negative ones meaning none, and ``driver_factor``, such as
+        `aqqua_science.habitat.dominant_driver`. Of months or depths the driver of most of them is shown.
     ax : cartopy.mpl.geoaxes.GeoAxes, optional
         Where to draw; by default on a new figure.
     projection : str or cartopy.crs.Projection, optional
@@ -64,7 +64,7 @@ def driver_map(drivers, *, ax=None, projection=None, title=None):
     ['temperature (100 %)', 'pale: lowers']
     """
     names = _meanings(drivers)
-    driver, raises = drivers["driver"], drivers["driver_factor"] >= 1
+    driver, raises = _usual(drivers, names)
     shares = _shares(driver, names)
     # Colours go by flag and not by area, so that months can be compared.
     codes = (2.0 * driver.clip(max=len(_COLOURS) - 1) + xr.where(raises, 0, 1)).where(driver >= 0)
@@ -94,6 +94,16 @@ def _meanings(drivers):
         raise SchemaError(msg)
     values = np.ravel(attributes["flag_values"]).tolist()
     return dict(zip(values, attributes["flag_meanings"].split(), strict=True))
+
+
+def _usual(drivers, names):
+    """The driver of most months and depths, and whether it raises the amount on the (geometric) mean of these."""
+    driver, factor = drivers["driver"], drivers["driver_factor"]
+    further = [dim for dim in driver.dims if dim not in ("latitude", "longitude")]
+    values = [value for value in names if value >= 0]
+    counts = xr.concat([(driver == value).sum(further) for value in values], dim="flag")
+    usual = xr.DataArray(values, dims="flag").isel(flag=counts.argmax("flag")).where(counts.sum("flag") > 0, -1)
+    return usual, np.log(factor).where(driver == usual).mean(further) >= 0
 
 
 def _shares(driver, names):

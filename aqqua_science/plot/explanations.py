@@ -3,6 +3,7 @@
 import cmocean
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -47,7 +48,7 @@ def importance_chart(importance, *, ax=None, title=None):
     """
     columns = ["predictor", "importance", "lowest", "highest", "repeat_sd", "skill"]
     require_columns(importance, columns, what="the importance")
-    rows = importance.sort_values("importance", ascending=False, kind="stable")
+    rows = _numeric(importance, columns[1:]).sort_values("importance", ascending=False, kind="stable")
     places = np.arange(len(rows))[::-1]
     with matplotlib.rc_context(_STYLE):
         if ax is None:
@@ -104,7 +105,9 @@ def response_chart(effects, *, order=None, units=None, labels=None, title=None):
     >>> len(response_chart(curve, units="mg m-3").axes)
     2
     """
-    require_columns(effects, ["predictor", "value", "effect", "low", "high", "n_samples"], what="the effects")
+    columns = ["predictor", "value", "effect", "low", "high", "n_samples"]
+    require_columns(effects, columns, what="the effects")
+    effects = _numeric(effects, columns[1:])
     names = list(effects["predictor"].unique()) if order is None else list(order)
     absent = [name for name in names if not (effects["predictor"] == name).any()]
     if absent:
@@ -223,6 +226,11 @@ def _tidy(ax, title, *, grid):
     ax.spines[["top", "right", "left"]].set_visible(False)
     if title:
         ax.set_title(title, loc="left")
+
+
+def _numeric(table, columns):
+    """A table read from JSON has None where a number is missing."""
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in columns})
 
 
 def _plain(name):

@@ -14,6 +14,10 @@ from aqqua_science.plot import summary_map
 from aqqua_science.synthetic.demonstration import write_demonstration
 
 
+def figures(field, result, **options):
+    yield "map.png", summary_map(field, title=result["title"], **options)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A coarse virtual study: truth, result, field and the folder of its files."""
@@ -21,7 +25,7 @@ def study(tmp_path_factory):
     truth = write_demonstration(folder, step=5.0, n_samples=300, rng=3)
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("n_members = 30", "n_members = 10").replace("150", "60"))
-    result, field = run_recipe(recipe, out=folder / "map", draw=summary_map, extra={"truth": truth})
+    result, field = run_recipe(recipe, out=folder / "map", draw=figures, extra={"truth": truth})
     return truth, result, field, folder
 
 

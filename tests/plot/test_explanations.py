@@ -96,6 +96,24 @@ def test_the_map_of_drivers_names_them_with_their_area(drivers):
     FigureCanvasAgg(ax.figure).draw()
 
 
+def test_of_months_the_usual_driver_is_shown(drivers):
+    """Salinity lowers two months of three; the one month of temperature has no part in its colour."""
+    months = xr.concat([drivers.isel(latitude=slice(0, 9))] * 3, "month")
+    months["driver"][0] = xr.where(months["driver"][0] < 0, -1, 0)
+    months["driver_factor"][0] = 100.0
+    months["driver"].attrs = drivers["driver"].attrs
+    ax = driver_map(months)
+    assert ax.get_legend().get_texts()[0].get_text() == "sea salinity (100 %)"
+    mesh = next(c for c in ax.collections if hasattr(c, "get_coordinates"))
+    assert set(mesh.get_array().compressed()) == {3.0}
+
+
+def test_tables_read_from_json_have_none_for_missing_numbers(importance, effects):
+    gaps = effects.astype(object).where(effects.notna(), None)
+    FigureCanvasAgg(response_chart(gaps)).draw()
+    importance_chart(importance.assign(repeat_sd=None))
+
+
 def test_wrong_tables_are_refused(importance, effects, drivers):
     with pytest.raises(SchemaError, match="no column 'lowest'"):
         importance_chart(importance.drop(columns="lowest"))
