@@ -18,13 +18,26 @@ def _figures(field, result, **map_options):
     """The map, the year of each region where there are months, and what the predictors do."""
     import pandas as pd
 
-    from aqqua_science.plot import cycle_chart, driver_map, importance_chart, response_chart, summary_map
+    from aqqua_science.plot import (
+        cycle_chart,
+        driver_map,
+        importance_chart,
+        response_chart,
+        summary_map,
+        waterfall_chart,
+    )
 
     yield "map.png", summary_map(field, title=result["title"], **map_options)
     budget = pd.DataFrame(result["budget"])
     first = budget[budget["regions"] == budget["regions"].iloc[0]]
     if len(set(first["month"]) - {"annual"}) > 1:
         yield "cycle.png", cycle_chart(first, title=f"{result['title']}: the year of each region")
+    if result["uncertainty"]:
+        ledger, units = pd.DataFrame(result["uncertainty"]), result["budget"][0]["units"]
+        yield (
+            "uncertainty.png",
+            waterfall_chart(ledger, units=units, title=f"{result['title']}: its uncertainty").figure,
+        )
     explanation = result["explanation"]
     if "importance" in explanation:
         yield "importance.png", importance_chart(pd.DataFrame(explanation["importance"]), title=result["title"]).figure

@@ -24,6 +24,7 @@ TAXA = """
     Ostracoda Phaeodaria Rhizaria Rhizaria_others Siphonophorae
 """.split()
 RARE = ["Doliolida", "Limacinidae"]
+FLUXES = ["poc_flux_100m", "poc_flux_1000m"]
 AGGREGATES = {"Rhizaria", "Cnidaria", "Copepoda_refit"}
 REFERENCES = {
     "copepoda_0_200m": (0.0829, "Drago et al. 2022, published map integrated over 340.28e12 m2"),
@@ -100,6 +101,8 @@ def main():
         make("total_0_200m", recipe_of("Zooplankton", members), choice)
         skilled = [t for t in members if t not in RARE and has_skill(result_of(f"{t.lower()}_0_200m"))]
         make("total_of_skilled_taxa_0_200m", recipe_of("Zooplankton of the taxa with held-out skill", skilled), choice)
+        for name in FLUXES:
+            make(name, None, choice)
     write_page()
 
 
@@ -148,9 +151,10 @@ def result_of(name):
 def write_page():
     """List every map: ours beside the published value, with skill under both schemes."""
     names = sorted(p.parent.name for p in MAPS.glob("*/result.json"))
-    lines = [_line(name, result_of(name)) for name in names]
+    lines = {name: _line(name, result_of(name)) for name in names}
+    fluxes = "\n".join(lines.pop(name) for name in FLUXES if name in lines)
     with replacing(MAPS / "README.md") as part:
-        part.write_text(PAGE.format(rows="\n".join(lines), totals=_totals()), encoding="utf-8")
+        part.write_text(PAGE.format(rows="\n".join(lines.values()), fluxes=fluxes, totals=_totals()), encoding="utf-8")
 
 
 def _line(name, result):
@@ -195,8 +199,9 @@ Each folder holds a recipe, its result and its figure; `field.nc` is made by run
 
     aqqua map maps/copepoda_0_200m/recipe.toml --data DATA --out copepoda
 
-DATA is a folder with `drago2022/` in it: the tables and predictors of Drago et al. (2022), whose repository is
-dlaetitia/Global_zooplankton_biomass_distribution. `python scripts/make_maps.py DATA` makes all of them and this page.
+DATA is a folder with the files that the recipes name, under these paths: the tables and predictors of Drago et al. (2022), whose
+repository is dlaetitia/Global_zooplankton_biomass_distribution; for the fluxes also the compilation of Mouw et al. (2016,
+doi 10.1594/PANGAEA.855594), a monthly climatology of sea surface temperature and chlorophyll, and Longhurst's provinces. `python scripts/make_maps.py DATA` makes all of them and this page.
 
 `drago2022_copepoda_0_200m` reproduces the published map; every other map is the defended version: all 892 cells, cells with
 missing predictors left out, thickness clipped at the sea floor, half of the correction that held-out blocks suggest, and a 90 %
@@ -209,6 +214,15 @@ predictions (p >= 0.05, raw scale).
 {rows}
 
 {totals}
+
+## Carbon export
+
+Organic carbon that sinks through a horizon, from sediment traps and thorium, by month; the reports have the year of each basin,
+`budget.csv` also that of each Longhurst province.
+
+| map | estimate, PgC yr-1 (90 % interval) | map before correction | published | skill, random folds | skill, 15 degree blocks | area outside applicability | flags |
+|---|---|---|---|---|---|---|---|
+{fluxes}
 """
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
 
+import fnmatch
+
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from aqqua_science import __version__
 from aqqua_science.files import file_hash, plain
@@ -17,6 +20,7 @@ from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import calibrate
 from aqqua_science.habitat.explanation import assess_explanation
 from aqqua_science.habitat.layers import SEA_FLOOR
+from aqqua_science.habitat.ledger import uncertainty_ledger
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.observations import contributors_of
 from aqqua_science.habitat.prediction import predict_grid
@@ -24,6 +28,7 @@ from aqqua_science.habitat.publication import describe_field
 from aqqua_science.habitat.scenarios import budget_changes
 from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.optional import versions
+from aqqua_science.schema import SchemaError
 
 
 def compute(recipe, inputs, *, stage):
@@ -85,6 +90,7 @@ def compute(recipe, inputs, *, stage):
         "n_cells": int(present.sum()),
         "interval": interval,
         "explanation": explanation,
+        "uncertainty": _ledger(recipe, model, inputs, field, budget.iloc[0], arguments),
         "sensitivity": assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments),
         "notes": inputs.notes,
         "provenance": _provenance(recipe, model, inputs),
@@ -124,6 +130,43 @@ def _mapped(recipe, model, inputs, environment):
     floor = inputs.sea_floor.astype(np.float32).drop_attrs()
     attrs = {"units": "m", "positive": "down", "standard_name": "sea_floor_depth_below_mean_sea_level"}
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
+
+
+def _ledger(recipe, model, inputs, field, row, arguments):
+    """Rows of the uncertainty ledger, where the recipe names a source."""
+    told = recipe.uncertainty
+    if not (told.counts or told.draws or told.factors or told.objectives):
+        return []
+    name = member_variable(field)
+    inside = integrate(field.assign({name: field[name].where(field["inside"] == 1)}), by="global", **arguments)
+    ledger = uncertainty_ledger(
+        model,
+        inputs.table,
+        field,
+        target=recipe.observations.target,
+        environment=inputs.environment,
+        row=row,
+        counts=told.counts,
+        draws={source: _columns(inputs.table, pattern, source) for source, pattern in told.draws.items()},
+        factors=told.factors,
+        alternatives={objective: clone(model).set_params(objective=objective) for objective in told.objectives},
+        volume=volume_column(recipe),
+        outside=1 - inside["mean"].iloc[0] / row["mean"],
+        arguments=arguments,
+        level=row["level"],
+    )
+    return ledger.to_dict("records")
+
+
+def _columns(table, pattern, source):
+    found = fnmatch.filter(map(str, table.columns), pattern)
+    if len(found) < 2:
+        msg = (
+            f"uncertainty.draws.{source} = {pattern!r} names {len(found)} columns of the table; it needs two or more. "
+            f"There are {', '.join(map(str, table.columns))}."
+        )
+        raise SchemaError(msg)
+    return found
 
 
 def _changes(field, today, sets, arguments):

@@ -125,7 +125,7 @@ def _write(out, result, field, inputs, draw):
     from aqqua_science.habitat.publication import write_netcdf
     from aqqua_science.habitat.report import estimate_text, global_row, write_report
 
-    for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png", *_EXPLAINED):
+    for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png", "uncertainty.png", *_EXPLAINED):
         (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
     write_netcdf(field, out / "field.nc")

@@ -24,6 +24,7 @@ class Traps(_Part):
     horizon: float = Field(gt=0)
     between: tuple[float, float] | None = None
     exponent: float = Field(default=MARTIN_B, ge=0)
+    exponent_sd: float = Field(default=0.0, ge=0)
     cell_degrees: float = Field(default=1.0, gt=0, le=10)
 
 
@@ -88,6 +89,15 @@ class Model(_Part):
     random_state: int = 0
 
 
+class Uncertainty(_Part):
+    """Sources beside the sampling that the ledger of a total names, see `ledger.uncertainty_ledger`."""
+
+    counts: str | None = None
+    draws: dict[str, str] = {}
+    factors: dict[str, float] = {}
+    objectives: list[Literal["poisson", "tweedie", "gamma", "two-part", "log"]] = []
+
+
 class Validation(_Part):
     """How the model is put to the test."""
 
@@ -140,7 +150,7 @@ class Recipe(_Part):
     Parameters
     ----------
     title : str
-    observations, environment, scenarios, model, validation, explain, budget, reference
+    observations, environment, scenarios, model, validation, uncertainty, explain, budget, reference
         The tables of the file; all but the first two may be left out.
     credit : str
         Who is to be thanked wherever the map goes: data sources, citations, licences.
@@ -169,6 +179,7 @@ class Recipe(_Part):
     scenarios: dict[str, Scenario] = {}
     model: Model = Model()
     validation: Validation = Validation()
+    uncertainty: Uncertainty = Uncertainty()
     explain: Explain = Explain()
     budget: Budget = Budget()
     reference: list[Reference] = []

@@ -35,6 +35,7 @@ def write_report(result, path):
         _skill,
         _applicability,
         _interval,
+        _ledger,
         _sensitivity,
         predictor_section,
         _regions,
@@ -255,6 +256,27 @@ def _interval(result):
     if interval["member_envelope_coverage_95"] is not None:
         text += f" The 95 % envelope of the members held {interval['member_envelope_coverage_95']:.0%} of the samples that no member had seen."
     return text
+
+
+def _ledger(result):
+    rows, row = result["uncertainty"], global_row(result)
+    if not rows:
+        return ""
+    lines = [
+        "## What the uncertainty is made of",
+        "",
+        f"| source | alone, ± | share of the variance | interval with all above ({row['units']}) |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['source']} | {math.expm1(1.645 * r['log_sd']):.0%} | {r['share']:.0%} | {number(r['low'])}-{number(r['high'])} |"
+        for r in rows
+    ]
+    lines += ["", "![what the uncertainty is made of](uncertainty.png)"]
+    return "\n".join(lines) + (
+        "\n\nThe last interval holds all that is named here; the budget below holds sampling alone. Errors of each sample for itself are "
+        "part of the sampling; errors that all samples share are in no resampling and are added on the logarithmic scale."
+    )
 
 
 def _sensitivity(result):

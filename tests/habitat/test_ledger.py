@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
-from aqqua_science.habitat import BoostedTrees, predict_grid
+from aqqua_science.habitat import BoostedTrees, Recipe, predict_grid, run_recipe
 from aqqua_science.habitat.ledger import uncertainty_ledger
 from aqqua_science.schema import SchemaError
 
@@ -96,3 +96,32 @@ def test_a_sea_floor_is_kept(world):
     given = {"target": "biomass", "environment": warmth, "row": ROW, "arguments": {"depth": (0, 200)}}
     shallow = uncertainty_ledger(model, table, field.assign(sea_floor_depth=floor), factors={"a": 0.1}, **given)
     assert_allclose(shallow["log_sd"], [0.2, 0.1], rtol=1e-6)
+
+
+def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
+    rng, grid = np.random.default_rng(2), regular_grid(15.0)
+    (grid["latitude"] + 0 * grid["longitude"]).to_dataset(name="warmth").to_netcdf(tmp_path / "grid.nc")
+    table = pd.DataFrame({"latitude": rng.uniform(-80, 80, 200), "longitude": rng.uniform(-180, 180, 200)})
+    table["n"] = rng.poisson(np.exp(1 + table["latitude"] / 80))
+    table = table.assign(biomass=2.0 * table["n"], shape_1=2.2 * table["n"], shape_2=1.8 * table["n"])
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    told = {
+        "title": "A test",
+        "observations": {"file": "samples.csv", "target": "biomass", "units": "mg m-3"},
+        "environment": {"files": ["grid.nc"], "predictors": ["warmth"]},
+        "model": {"n_members": 3, "n_trees": 20},
+        "explain": {"importance": False},
+        "budget": {"depth": [0, 100], "regions": "global"},
+    }
+    sources = {"counts": "n", "draws": {"shape": "shape_*"}, "factors": {"relation": 0.2}, "objectives": ["tweedie"]}
+    result, _ = run_recipe(Recipe(**told, uncertainty=sources), data=tmp_path)
+    ledger = pd.DataFrame(result["uncertainty"]).set_index("source")
+    assert list(ledger.index)[:5] == ["counting", "shape", "sampling", "relation", "choice of model"]
+    assert_allclose(ledger.loc["shape", "log_sd"], np.log(2.2 / 1.8) / 2, rtol=0.05)
+    assert_allclose(ledger["share"].sum(), 1)
+    row = result["budget"][0]
+    assert ledger["low"].iloc[-1] < row["low"] < row["median"] < row["high"] < ledger["high"].iloc[-1]
+    assert run_recipe(Recipe(**told), data=tmp_path)[0]["uncertainty"] == []
+    odd = Recipe(**told, uncertainty={"draws": {"shape": "shape_1"}})
+    with pytest.raises(SchemaError, match="'shape_1' names 1 columns of the table; it needs two or more"):
+        run_recipe(odd, data=tmp_path)
