@@ -36,7 +36,10 @@ def _importance(found):
     if not rows:
         return []
     lines = ["| predictor | share of explained deviance lost | least and most of the folds |", "|---|---|---|"]
-    lines += [f"| {r['predictor']} | {r['importance']:.2f} | {r['lowest']:.2f} to {r['highest']:.2f} |" for r in rows]
+    for row in rows:
+        # Adding zero takes the sign from what rounds to -0.00.
+        middle, low, high = (round(row[name], 2) + 0.0 for name in ("importance", "lowest", "highest"))
+        lines.append(f"| {row['predictor']} | {middle:.2f} | {low:.2f} to {high:.2f} |")
     return [
         "\n".join(lines),
         "Lost when a predictor is shuffled among samples of held-out blocks; all predictors together explain "

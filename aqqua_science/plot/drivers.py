@@ -151,4 +151,4 @@ def _pale(colour):
 
 
 def _percent(share):
-    return f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
+    return f"{100 * share:.0f} %" if share >= 0.01 else "<1 %"

@@ -62,7 +62,7 @@ def importance_chart(importance, *, ax=None, title=None):
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.set_xlabel(
             "Explained share lost when a predictor is shuffled among held-out samples\n"
-            f"(thin: range of the folds; all predictors together explain {rows['skill'].iloc[0]:.0%})"
+            f"(thin: range of the folds; all predictors together explain {100 * rows['skill'].iloc[0]:.0f} %)"
         )
         _tidy(ax, title, grid="x")
         ax.tick_params(axis="y", length=0)

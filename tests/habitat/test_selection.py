@@ -57,14 +57,14 @@ def test_the_true_predictors_are_kept_in_most_oceans():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "target"),
+    ("model", "target", "n_oceans"),
     [
-        (splines(), "log_biomass"),
-        (BoostedTrees(n_members=1, n_trees=80, max_depth=3, min_child_weight=10), "biomass"),
+        (splines(), "log_biomass", 20),
+        (BoostedTrees(n_members=1, n_trees=80, max_depth=3, min_child_weight=10), "biomass", 8),
     ],
 )
-def test_the_true_predictors_are_kept_in_most_of_twenty_oceans(model, target):
-    assert sum(is_right(kept_in_ocean(model, seed, target)) for seed in range(20)) >= 15
+def test_the_true_predictors_are_kept_in_three_of_four_oceans(model, target, n_oceans):
+    assert sum(is_right(kept_in_ocean(model, seed, target)) for seed in range(n_oceans)) >= 0.75 * n_oceans
 
 
 def test_the_path_tells_each_step():

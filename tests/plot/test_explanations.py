@@ -38,7 +38,7 @@ def test_importance_stands_at_its_numbers(importance):
     thin, thick = ([tuple(s[:, 0]) for s in lines.get_segments()] for lines in ax.collections)
     assert thin == [(0.2, 0.7), (-0.1, 0.1)]
     np.testing.assert_allclose(thick, [(0.38, 0.42), (0.0, 0.04)])
-    assert "explain 56%" in ax.get_xlabel()
+    assert "explain 56 %" in ax.get_xlabel()
     FigureCanvasAgg(ax.figure).draw()
 
 
