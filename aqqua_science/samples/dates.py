@@ -1,9 +1,11 @@
-"""The date of each sample on the time axis of a grid: month of the year, or nearest date in UTC."""
+"""The time of each sample on the time axis of a grid: month of the year, or steps of a dated one in UTC."""
 
 import numpy as np
 import pandas as pd
 
+from ..grids.climatologies import is_monthly
 from ..schema import SchemaError
+from .steps import NONE, OF_THE_YEAR, Steps, step_bounds, take_steps
 
 
 def utc_times(times):
@@ -41,43 +43,6 @@ def utc_times(times):
     return values.to_numpy().astype("datetime64[us]")
 
 
-def nearest_time(env, times, *, max_days):
-    """
-    Find the time step nearest to each sample.
-
-    Parameters
-    ----------
-    env : xarray.Dataset
-        With ascending `time`.
-    times : numpy.ndarray of datetime64[us], shape (n,)
-        UTC.
-    max_days : float
-        The furthest time step that may be taken.
-
-    Returns
-    -------
-    step : numpy.ndarray of int32, shape (n,)
-        -1 where none is near enough or the time is missing.
-    offset : numpy.ndarray, shape (n,)
-        Days between sample and step; NaN where there is none.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> env = xr.Dataset(coords={"time": pd.to_datetime(["2020-01-01", "2020-02-01"])})
-    >>> nearest_time(env, np.array(["2020-01-25"], dtype="datetime64[us]"), max_days=16)
-    (array([1], dtype=int32), array([7.]))
-    """
-    steps = utc_times(env["time"])
-    after = np.clip(np.searchsorted(steps, times), 1, max(len(steps) - 1, 1))
-    after = np.minimum(after, len(steps) - 1)
-    before = np.maximum(after - 1, 0)
-    step = np.where(np.abs(steps[after] - times) < np.abs(times - steps[before]), after, before)
-    days = np.abs(times - steps[step]) / np.timedelta64(1, "D")
-    near = days <= max_days
-    return np.where(near, step, -1).astype(np.int32), np.where(near, days, np.nan)
-
-
 def month_step(env, months):
     """
     Find the month-of-year step of each sample.
@@ -103,47 +68,48 @@ def month_step(env, months):
     return pd.Index(env["month"].values.astype(float)).get_indexer(months).astype(np.int32)
 
 
-def match_dates(samples, env, *, time, max_days):
+def match_dates(samples, env, axis, *, time, max_days):
     """
     Match samples to the months or dates of a grid.
 
     Parameters
     ----------
     samples : pandas.DataFrame
-        With `time`; `month` does as well where `env` has months.
+        With `time`; `month` does as well where `env` has months of the year.
     env : xarray.Dataset
-        With `month` or with ascending `time`.
-    time : {"month", "exact"}
+        With ascending `month` or `time`.
+    axis : {"month", "time"}
+    time : {"month", "exact", "window"}
     max_days : float
-        As in `nearest_time`.
+        As in `take_steps`.
 
     Returns
     -------
-    step : numpy.ndarray of int32, shape (n,)
-        -1 where there is none.
-    offset : numpy.ndarray, shape (n,)
-        Days; NaN with months of the year.
+    steps : Steps
     missing : numpy.ndarray of bool, shape (n,)
-        Where the sample has neither.
+        Where the sample does not tell its time.
 
     Raises
     ------
     SchemaError
-        If `samples` lack the columns, or `env` has the other kind of time.
+        If `samples` lack the column, or `env` has another kind of time.
 
     Examples
     --------
     >>> import xarray as xr
     >>> env = xr.Dataset(coords={"month": np.arange(1, 13)})
-    >>> match_dates(pd.DataFrame({"month": [3]}), env, time="month", max_days=16)
-    (array([2], dtype=int32), array([nan]), array([False]))
+    >>> steps, missing = match_dates(pd.DataFrame({"month": [3]}), env, "month", time="month", max_days=16)
+    >>> steps.first, missing
+    (array([2], dtype=int32), array([False]))
     """
-    _check_kind(samples, env, time)
-    if time == "exact":
+    _check_kind(samples, env, axis, time)
+    if axis == "time":
         times = utc_times(samples["time"])
-        return *nearest_time(env, times, max_days=max_days), np.isnat(times)
+        return take_steps(env, times, time=time, max_days=max_days), np.isnat(times)
     months = _months(samples)
-    return month_step(env, months), np.full(len(samples), np.nan), np.isnan(months)
+    step = month_step(env, months)
+    kind = np.where(step >= 0, OF_THE_YEAR, NONE).astype(np.int8)
+    return Steps(step, (step >= 0).astype(np.int32), np.full(len(samples), np.nan), kind), np.isnan(months)
 
 
 def _months(samples):
@@ -154,18 +120,26 @@ def _months(samples):
     return np.where(np.isnat(times), np.nan, months)
 
 
-def _check_kind(samples, env, time):
-    if time == "month" and "time" in env.dims:
+def _check_kind(samples, env, axis, time):
+    if axis == "month" and time != "month":
+        msg = f'env has months of the year and time="{time}" needs dates. Pass time="month".'
+    elif axis == "time" and "time" not in samples.columns:
+        msg = "env has dates and samples have no column 'time'. Add it, or match with grids.climatology(env)."
+    elif axis == "month" and not {"month", "time"} & set(samples.columns):
         msg = (
-            'env has dates and time="month" needs months of the year. Pass time="exact", '
-            'or a climatology: env.groupby("time.month").mean().'
+            "env has months and samples have no column 'time' or 'month'. Add one, or take the annual mean: "
+            'env.mean("month").'
         )
-    elif time == "exact" and "month" in env.dims:
-        msg = 'env has months of the year and time="exact" needs dates. Pass time="month".'
-    elif "time" not in samples.columns and (time == "exact" or "month" not in samples.columns):
-        remedy = "Add the column." if time == "exact" else 'Add one, or take the annual mean: env.mean("month").'
-        msg = f"env has {'dates' if time == 'exact' else 'months'} and samples have no column 'time'"
-        msg += f"{' or ' + repr('month') if time == 'month' else ''}. {remedy}"
+    elif axis == "time" and time == "month" and not _has_months(env):
+        msg = (
+            'env has dates that are not one a month, and time="month" takes a month. Pass time="exact" for the step of '
+            'the sample\'s date, time="window" for a mean over several, or a climatology: grids.climatology(env).'
+        )
     else:
         return
     raise SchemaError(msg)
+
+
+def _has_months(env):
+    step_bounds(env)  # refuses what is no date
+    return is_monthly(pd.DatetimeIndex(env["time"].values))

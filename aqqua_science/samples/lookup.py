@@ -94,17 +94,81 @@ def _loaded(array, index, n):
     if not hasattr(array, "chunks"):
         yield array, None, [0] * len(index)
         return
-    sizes, numblocks = array.chunks[: len(index)], array.numblocks[: len(index)]
+    edges = chunk_edges(array)[: len(index)]
+    numblocks = array.numblocks[: len(index)]
     # The smallest integer keeps millions of points small, and up to 65,535 chunks sort in linear time.
     of_chunk = np.zeros(n, dtype=np.min_scalar_type(np.prod(numblocks)))
-    for position, lengths in zip(index, sizes, strict=True):
+    for position, edge in zip(index, edges, strict=True):
+        lengths = np.diff(edge)
         of_chunk *= len(lengths)
         of_chunk += np.repeat(np.arange(len(lengths), dtype=of_chunk.dtype), lengths)[position]
-    order = np.argsort(of_chunk, kind="stable")
-    counts = np.bincount(of_chunk)
-    ends = np.cumsum(counts)
-    for chunk in np.flatnonzero(counts):
-        rows = order[ends[chunk] - counts[chunk] : ends[chunk]]
+    for chunk, rows in groups(of_chunk):
         where = np.unravel_index(chunk, numblocks)
-        data = np.asarray(array.blocks[tuple(int(w) for w in where)])
-        yield data, rows, [sum(lengths[:w]) for lengths, w in zip(sizes, where, strict=True)]
+        yield load_chunk(array, where), rows, [edge[w] for edge, w in zip(edges, where, strict=True)]
+
+
+def groups(numbers):
+    """
+    Rows of each number that occurs, in their order.
+
+    Parameters
+    ----------
+    numbers : numpy.ndarray of int, shape (n,)
+        Not negative.
+
+    Yields
+    ------
+    number : int
+    rows : numpy.ndarray of int
+
+    Examples
+    --------
+    >>> [(int(number), rows.tolist()) for number, rows in groups(np.array([3, 0, 3]))]
+    [(0, [1]), (3, [0, 2])]
+    """
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(counts := np.bincount(numbers))
+    for number in np.flatnonzero(counts):
+        yield number, order[ends[number] - counts[number] : ends[number]]
+
+
+def chunk_edges(array):
+    """
+    Where the chunks of an array begin and end along each axis; an array in memory is one chunk.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or dask.array.Array
+
+    Returns
+    -------
+    list of numpy.ndarray of int
+
+    Examples
+    --------
+    >>> chunk_edges(np.zeros((2, 3)))
+    [array([0, 2]), array([0, 3])]
+    """
+    return [np.cumsum([0, *lengths]) for lengths in getattr(array, "chunks", [(size,) for size in array.shape])]
+
+
+def load_chunk(array, where):
+    """
+    One chunk in memory.
+
+    Parameters
+    ----------
+    array : numpy.ndarray or dask.array.Array
+    where : sequence of int
+        Number of the chunk along each of the leading axes.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> load_chunk(np.zeros((2, 3)), (0, 0)).shape
+    (2, 3)
+    """
+    return np.asarray(array.blocks[tuple(int(w) for w in where)]) if hasattr(array, "chunks") else array

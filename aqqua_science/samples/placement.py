@@ -8,8 +8,9 @@ from ..schema import SchemaError, nearest_name
 from .lookup import blockwise
 from .neighbours import cell_size_km, distance_km, locate_cells, nearest_sea, surrounding_cells
 
-METHODS = ("none", "cell", "nearest sea cell", "bilinear")
-_NONE, _CELL, _NEAREST_SEA, _BILINEAR = range(4)
+METHODS = ("none", "cell", "nearest sea cell", "bilinear", "radius mean")
+_NONE, _CELL, _NEAREST_SEA, _BILINEAR, _RADIUS = range(5)
+_AT_SEA = {"nearest": _CELL, "bilinear": _BILINEAR, "radius": _RADIUS}
 _WATERS = ("sea", "lake", "river")
 
 
@@ -62,7 +63,8 @@ def place_samples(samples, sea, *, method="nearest", max_cells=1.5, block=100_00
     samples : pandas.DataFrame
         With `latitude`, `longitude` and optionally `water`.
     sea : xarray.DataArray of bool (latitude, longitude)
-    method : {"nearest", "bilinear"}
+    method : {"nearest", "bilinear", "radius"}
+        With "radius" the places hold the sample's own cell; `surroundings.discs` finds those around.
     max_cells : float
         The furthest centre that a sample on land may take, in sizes of its cell (`cell_size_km`).
     block : int
@@ -93,7 +95,7 @@ def place_samples(samples, sea, *, method="nearest", max_cells=1.5, block=100_00
     latitude, longitude = (samples[name].to_numpy(dtype=float) for name in ("latitude", "longitude"))
     row, column = blockwise(lambda *at: locate_cells(sea, *at), latitude, longitude, block=block)
     inland, outside = _inland(samples), row < 0
-    how = np.where(inland | outside, _NONE, _CELL if method == "nearest" else _BILINEAR).astype(np.int8)
+    how = np.where(inland | outside, _NONE, _AT_SEA[method]).astype(np.int8)
     ashore = np.flatnonzero((how != _NONE) & ~sea.values[row, column])
     max_km = max_cells * cell_size_km(sea, row[ashore], column[ashore])
     row[ashore], column[ashore] = nearest_sea(sea, latitude[ashore], longitude[ashore], max_km=max_km)

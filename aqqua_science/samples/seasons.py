@@ -33,6 +33,7 @@ def join_seasons(samples, env, **options):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import xarray as xr
     >>> from aqqua_science.grids import regular_grid
     >>> months = xr.DataArray(np.arange(1.0, 13), {"month": np.arange(1, 13)}, dims="month")

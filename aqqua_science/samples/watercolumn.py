@@ -22,7 +22,7 @@ def check_grid(env):
     Raises
     ------
     SchemaError
-        If an axis is missing, does not ascend or leaves its limits, or a variable has another dimension
+        If an axis is missing, is empty, does not ascend or leaves its limits, or a variable has another dimension
         or no numbers.
 
     Examples
@@ -43,6 +43,9 @@ def check_grid(env):
 
 def _check_axis(env, name):
     values = env[name].values
+    if not values.size:
+        msg = f"env's {name} is empty; a selection may have left nothing of it. Select more."
+        raise SchemaError(msg)
     if not (values[1:] > values[:-1]).all():
         msg = f"env's {name} must ascend; it starts {values[:3]}. {_REMEDY}"
         raise SchemaError(msg)
@@ -70,7 +73,7 @@ def _check_variable(name, variable):
         raise SchemaError(msg)
 
 
-def water_columns(env):
+def water_columns(env, *, land=None):
     """
     Tell sea from land, and the deepest level with water, by where the variables have values.
 
@@ -82,12 +85,20 @@ def water_columns(env):
     ----------
     env : xarray.Dataset
         In memory or on Dask; a variable is read one month or chunk at a time.
+    land : xarray.DataArray of bool (latitude, longitude), optional
+        True on land, such as `aqqua_science.grids.land_mask(env)`. Only the first month or date is read then, of the
+        variables with depth, for the floor.
 
     Returns
     -------
     xarray.Dataset
         `sea` (bool) and `floor`, the index of the deepest level with a value (-1 where there is none), both
         (latitude, longitude).
+
+    Raises
+    ------
+    SchemaError
+        If `land` has other cells than `env`, or is not True and False.
 
     Examples
     --------
@@ -97,22 +108,41 @@ def water_columns(env):
     >>> int(water_columns(warmth.to_dataset(name="temperature"))["sea"].sum())
     324
     """
-    shape = (env.sizes["latitude"], env.sizes["longitude"])
+    layout = ("latitude", "longitude")
+    shape = tuple(env.sizes[name] for name in layout)
     sea, floor, gaps = np.zeros(shape, dtype=bool), np.full(shape, -1, dtype=np.int32), False
+    if land is not None:
+        sea, gaps = ~_checked_land(env, land), True
     for variable in env.data_vars.values():
-        if not {"latitude", "longitude"} <= set(variable.dims):
+        if not set(layout) <= set(variable.dims) or (land is not None and "depth" not in variable.dims):
             continue
-        filled = _filled(variable)
-        levels = filled.reshape(-1, *shape)
+        levels = _filled(variable if land is None else _first_step(variable)).reshape(-1, *shape)
         column = levels.any(axis=0)
-        if not column.all():
+        if land is None and not column.all():
             gaps, sea = True, sea | column
         if "depth" in variable.dims:
             deepest = len(levels) - 1 - levels[::-1].argmax(axis=0)
             floor = np.maximum(floor, np.where(column, deepest, -1))
-    layout = ("latitude", "longitude")
     fields = {"sea": (layout, sea if gaps else np.ones(shape, dtype=bool)), "floor": (layout, floor)}
     return xr.Dataset(fields, coords={name: env[name] for name in layout})
+
+
+def _checked_land(env, land):
+    layout = ("latitude", "longitude")
+    same = set(land.dims) == set(layout) and all(
+        land.sizes[name] == env.sizes[name] and np.array_equal(land[name].values, env[name].values) for name in layout
+    )
+    if not same or land.dtype != bool:
+        msg = (
+            f"land must be True or False for each cell of env; it is {land.dtype} with the sizes {dict(land.sizes)}. "
+            "Make it with grids.land_mask(env)."
+        )
+        raise SchemaError(msg)
+    return land.transpose(*layout).values
+
+
+def _first_step(variable):
+    return variable.isel({name: [0] for name in ("month", "time") if name in variable.dims})
 
 
 def _filled(variable):

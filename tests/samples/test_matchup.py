@@ -19,7 +19,8 @@ from aqqua_science.schema import SchemaError
 
 LEVELS = np.array([0.0, 10.0, 30.0, 100.0])
 LAYERS = ("month", "depth", "latitude", "longitude")
-COLUMNS = [f"match_{n}" for n in ("longitude", "latitude", "distance_km", "depth_m", "days", "method", "reason")]
+RECORD = ("longitude", "latitude", "distance_km", "depth_m", "days", "time", "method", "reason")
+COLUMNS = [f"match_{name}" for name in RECORD]
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +292,7 @@ def test_layer_that_the_grid_does_not_reach_has_no_mean():
 @pytest.mark.parametrize("grid_unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("sample_unit", ["s", "ms", "us", "ns"])
 def test_units_of_time_do_not_matter(grid_unit, sample_unit):
-    dates = pd.date_range("2010-01-15", periods=12, freq="31D")
+    dates = pd.date_range("2010-01-15", periods=12, freq="9D")
     env = flat(time=dates.as_unit(grid_unit))
     env["x"] = env["x"] * xr.DataArray(np.arange(12.0), dims="time")
     at = pd.DataFrame({"latitude": 0.0, "longitude": 0.0, "time": (dates + pd.Timedelta("3h")).as_unit(sample_unit)})
@@ -384,10 +385,12 @@ def test_outside_a_regional_grid_is_no_match():
 
 def test_times_that_do_not_fit_name_the_remedy(samples):
     place = pd.DataFrame({"latitude": [0.0], "longitude": [0.0]})
-    monthly, dated = flat(month=np.arange(1, 13)), flat(time=pd.to_datetime(["2010-01-01", "2010-02-01"]))
+    monthly, dated = flat(month=np.arange(1, 13)), flat(time=pd.to_datetime(["2010-01-01", "2010-01-09"]))
     with pytest.raises(SchemaError, match=r"annual mean: env\.mean"):
         join_environment(place, monthly)
     with pytest.raises(SchemaError, match='Pass time="exact"'):
+        join_environment(place.assign(time=pd.Timestamp("2010-01-02")), dated)
+    with pytest.raises(SchemaError, match=r"no column 'time'\. Add it, or match with grids\.climatology"):
         join_environment(samples, dated)
     with pytest.raises(SchemaError, match='Pass time="month"'):
         join_environment(samples, monthly, time="exact")
