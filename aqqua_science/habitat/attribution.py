@@ -21,6 +21,7 @@ from aqqua_science.habitat.blockwise import (
     solid_predictors,
     threads_of,
 )
+from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.training import check_finite
 from aqqua_science.progress import has_screen
 
@@ -245,7 +246,7 @@ def _drivers(contribution, names):
 
 
 def _check_model(model):
-    if not hasattr(model, "models_") or not hasattr(model, "feature_names_in_"):
+    if not isinstance(model, BoostedTrees) or not hasattr(model, "feature_names_in_"):
         msg = (
             f"Shapley values need a BoostedTrees fitted on named columns; got {type(model).__name__}. Fit it on "
             "a DataFrame; any other model is explained by accumulated_effects and permutation_importance."

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from aqqua_science import schema
+from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.predictor_space import PredictorSpace, complete_samples, least_similarity
 
 _BLOCK = 65_536
@@ -210,10 +211,10 @@ def gain_weights(model):
     >>> gain_weights(model).idxmax()
     'temperature'
     """
-    if not hasattr(model, "models_") or not hasattr(model, "feature_names_in_"):
+    if not isinstance(model, BoostedTrees) or not hasattr(model, "feature_names_in_"):
         msg = (
             f"weights by gain need a BoostedTrees fitted on named columns; got {type(model).__name__}. "
-            "Fit it first, or pass weights by predictor yourself."
+            "Fit it on a DataFrame first; of another model take the importance that permutation_importance finds."
         )
         raise TypeError(msg)
     names = list(model.feature_names_in_)
