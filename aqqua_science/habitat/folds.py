@@ -144,19 +144,46 @@ class SpatialBlocks(LabelledFolds):
             yield kept, test
 
     def _labels(self, table, rng):
-        tiles, tile_of, counts = np.unique(self.blocks(table), return_inverse=True, return_counts=True)
-        if len(tiles) < self.n_splits:
+        tiles = self.blocks(table)
+        occupied = len(np.unique(tiles))
+        if occupied < self.n_splits:
             msg = (
                 f"n_splits={self.n_splits} folds need as many occupied tiles; at {self.degrees} degrees "
-                f"there are {len(tiles)}. Use smaller tiles (degrees) or fewer folds (n_splits)."
+                f"there are {occupied}. Use smaller tiles (degrees) or fewer folds (n_splits)."
             )
             raise ValueError(msg)
-        fold_of_tile = np.empty(len(tiles), dtype=int)
-        sizes = np.zeros(self.n_splits, dtype=int)
-        for tile in rng.permutation(len(tiles)):
-            fold_of_tile[tile] = sizes.argmin()
-            sizes[fold_of_tile[tile]] += counts[tile]
-        return fold_of_tile[tile_of]
+        return deal_blocks(tiles, self.n_splits, rng)
+
+
+def deal_blocks(blocks, n_splits, rng):
+    """
+    Deal whole blocks, shuffled, each to the fold that has the fewest samples.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray of int, shape (n,)
+        Block of each sample.
+    n_splits : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (n,)
+        Fold of each sample.
+
+    Examples
+    --------
+    >>> labels = deal_blocks(np.array([7, 7, 7, 2, 5]), 2, np.random.default_rng(0))
+    >>> sorted(np.bincount(labels).tolist())
+    [2, 3]
+    """
+    numbers, block_of, counts = np.unique(blocks, return_inverse=True, return_counts=True)
+    fold_of_block = np.empty(len(numbers), dtype=int)
+    sizes = np.zeros(n_splits, dtype=int)
+    for block in rng.permutation(len(numbers)):
+        fold_of_block[block] = sizes.argmin()
+        sizes[fold_of_block[block]] += counts[block]
+    return fold_of_block[block_of]
 
 
 def largest_blocks(table, *, degrees=BLOCK_DEGREES, n_splits=5, random_state=0):

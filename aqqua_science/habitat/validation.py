@@ -20,6 +20,7 @@ from aqqua_science.habitat.domain import distance_to_domain_km
 from aqqua_science.habitat.folds import SpatialBlocks, StratifiedFolds, largest_blocks
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.objectives import choose_scale
+from aqqua_science.habitat.periods import Before, TimeBlocks
 
 FOLD_MEMBERS = 5
 """Ensemble members fitted per fold: the mean of five predicts nearly as well as that of a hundred."""
@@ -28,11 +29,15 @@ _SCHEMES = {
     "blocks": (SpatialBlocks,),
     "knndm": (KNNDM,),
     "groups": (GroupKFold, LeaveOneGroupOut, GroupShuffleSplit),
+    "years": (TimeBlocks,),
+    "later": (Before,),
     "random": (StratifiedFolds, KFold, StratifiedKFold, BaseShuffleSplit),
 }
 
 
-def cross_validate(model, table, *, target, cv=None, predictors=None, groups=None, volume=None, domain=None):
+def cross_validate(
+    model, table, *, target, cv=None, predictors=None, groups=None, volume=None, domain=None, scoring=None
+):
     """
     Score a model on samples it has not seen, under several ways of holding them out.
 
@@ -47,8 +52,8 @@ def cross_validate(model, table, *, target, cv=None, predictors=None, groups=Non
         are fitted per fold.
     table : pandas.DataFrame
         One row per sample: `latitude`, `longitude`, the target and the predictors.
-    target : str
-        Column to predict, in its own units.
+    target : str or list of str
+        Column to predict, in its own units. Several are predicted one by one, under the same folds.
     cv : splitter or dict of str to splitter, optional
         By default random folds, blocks of 15 degrees and, when `groups` is given, folds of whole groups. Beside a
         single splitter random folds are always shown. A dict names the schemes itself.
@@ -61,11 +66,15 @@ def cross_validate(model, table, *, target, cv=None, predictors=None, groups=Non
         Column of sampled volumes, m3, for models whose `fit` takes one.
     domain : xarray.Dataset or positions, optional
         Where the map is drawn, as in `aqqua_science.habitat.domain.domain_positions`.
+    scoring : callable, optional
+        Of observed and predicted amounts, gives a dict of other scores than those below, such as
+        `aqqua_science.habitat.occurrences.score_occurrences`.
 
     Returns
     -------
     pandas.DataFrame
-        One row per scheme: ``scheme`` (random, blocks, knndm, groups), ``r2`` (1 - SSE/SST), ``r2_correlation``
+        One row per scheme, and per target where `target` is a list, then with the column ``target``: ``scheme``
+        (random, blocks, knndm, groups, years, later), ``r2`` (1 - SSE/SST), ``r2_correlation``
         (squared Pearson), both on ``log1p(scale * value)`` with the scale of the model (``r2_log``,
         ``r2_log_correlation``), ``r2_sse_ssr`` (see `aqqua_science.habitat.scores`), ``spearman``, ``mae`` and
         ``poisson_deviance`` in the units of the target, ``distance_to_domain_km`` (Wasserstein-1 distance of the
@@ -93,16 +102,21 @@ def cross_validate(model, table, *, target, cv=None, predictors=None, groups=Non
     >>> skill[["scheme", "r2", "n"]].round(3).values.tolist()
     [['random', 1.0, 200], ['blocks', 1.0, 200]]
     """
-    predictors = predictor_names(model, table, target=target, predictors=predictors, extra=(groups, volume))
+    targets = _listed(target)
+    extra = (groups, volume, *targets)
+    predictors = predictor_names(model, table, target=targets[0], predictors=predictors, extra=extra)
+    columns = {"predictors": predictors, "groups": groups, "volume": volume}
     rows = []
-    for scheme, splitter in _schemes(cv, groups).items():
+    for scheme, splitter in named_schemes(cv, groups).items():
         splits = checked_splits(splitter, table, target=target, groups=groups)
-        held_out = _held_out(model, table, splits, target=target, predictors=predictors, groups=groups, volume=volume)
-        seen = held_out.notna().to_numpy()
-        observed = table[target].to_numpy(dtype=float)
-        marks = scores.score(observed[seen], held_out[seen], scale=_scale(model, observed))
         distance = np.nan if domain is None else distance_to_domain_km(table, splits, domain=domain)
-        rows.append({"scheme": scheme, **marks, "distance_to_domain_km": distance, "n": int(seen.sum())})
+        for name in targets:
+            held_out = _held_out(model, table, splits, target=name, **columns)
+            seen = held_out.notna().to_numpy()
+            marks = _marks(scoring, table[name].to_numpy(dtype=float), held_out.to_numpy(), seen, model)
+            which = {} if isinstance(target, str) else {"target": name}
+            distances = {"distance_to_domain_km": distance, "n": int(seen.sum())}
+            rows.append({**which, "scheme": scheme, **marks, **distances})
     return pd.DataFrame(rows)
 
 
@@ -141,6 +155,27 @@ def out_of_fold(model, table, *, target, cv, predictors=None, groups=None, volum
     return _held_out(model, table, splits, target=target, predictors=predictors, groups=groups, volume=volume)
 
 
+def named_schemes(cv, groups=None):
+    """
+    Ways to hold samples out, by name.
+
+    Parameters
+    ----------
+    cv, groups
+        As in `cross_validate`.
+
+    Returns
+    -------
+    dict of str to splitter
+    """
+    if isinstance(cv, dict):
+        return cv
+    if cv is not None:
+        return {"random": StratifiedFolds(), _scheme_name(cv): cv}
+    by_group = {} if groups is None else {"groups": GroupKFold()}
+    return {"random": StratifiedFolds(), "blocks": SpatialBlocks(15), **by_group}
+
+
 def checked_splits(cv, table, *, target, groups=None):
     """
     Parts of a table to train on and to hold out, once every amount is known.
@@ -149,7 +184,8 @@ def checked_splits(cv, table, *, target, groups=None):
     ----------
     cv : splitter
     table : pandas.DataFrame
-    target : str
+    target : str or list of str
+        Splitters that look at amounts are shown the mean rank of several.
     groups : str, optional
         Column of groups, for splitters that take them.
 
@@ -162,15 +198,29 @@ def checked_splits(cv, table, *, target, groups=None):
     ValueError
         If the target is missing in some row.
     """
-    amounts = table[target].to_numpy(dtype=float)
+    targets = _listed(target)
+    for name in targets:
+        _check_known(table[name].to_numpy(dtype=float), name)
+    amounts = table[target] if isinstance(target, str) else table[targets].rank().mean(axis=1)
+    labels = None if groups is None else table[groups].to_numpy()
+    return list(cv.split(table, amounts.to_numpy(dtype=float), labels))
+
+
+def _listed(target):
+    targets = [target] if isinstance(target, str) else list(target)
+    if not targets:
+        msg = "target names no column: the list is empty. Name at least one."
+        raise ValueError(msg)
+    return targets
+
+
+def _check_known(amounts, name):
     if not np.isfinite(amounts).all():
         msg = (
-            f"{target} must be finite in every row; {(~np.isfinite(amounts)).sum()} of {len(table)} rows are not. "
+            f"{name} must be finite in every row; {(~np.isfinite(amounts)).sum()} of {len(amounts)} rows are not. "
             "A sample where nothing was found is zero; drop those that were not looked at."
         )
         raise ValueError(msg)
-    labels = None if groups is None else table[groups].to_numpy()
-    return list(cv.split(table, amounts, labels))
 
 
 def fold_fits(model, table, splits, *, target, predictors, groups=None, volume=None):
@@ -253,15 +303,6 @@ def predictor_names(model, table, *, target, predictors=None, extra=()):
     return list(predictors)
 
 
-def _schemes(cv, groups):
-    if isinstance(cv, dict):
-        return cv
-    if cv is not None:
-        return {"random": StratifiedFolds(), _scheme_name(cv): cv}
-    by_group = {} if groups is None else {"groups": GroupKFold()}
-    return {"random": StratifiedFolds(), "blocks": SpatialBlocks(15), **by_group}
-
-
 def _scheme_name(cv):
     return next((name for name, kinds in _SCHEMES.items() if isinstance(cv, kinds)), type(cv).__name__.lower())
 
@@ -274,6 +315,12 @@ def _held_out(model, table, splits, *, target, predictors, **columns):
     held_out = np.full(len(table), np.nan)
     np.divide(total, times, out=held_out, where=times > 0)
     return pd.Series(held_out, index=table.index, name=target)
+
+
+def _marks(scoring, observed, predicted, seen, model):
+    if scoring is not None:
+        return scoring(observed[seen], predicted[seen])
+    return scores.score(observed[seen], predicted[seen], scale=_scale(model, observed))
 
 
 def _scale(model, observed):
@@ -296,7 +343,7 @@ def _fit_arguments(model, rows, groups, volume):
         if "volume" not in accepted:
             msg = (
                 f"volume={volume!r} was given, but {type(model).__name__}.fit takes none. "
-                "Leave it out, or use habitat.BoostedTrees."
+                "Leave it out, or use habitat.BoostedTrees or learners.RegressorEnsemble."
             )
             raise ValueError(msg)
         arguments["volume"] = rows[volume].to_numpy(dtype=float)
