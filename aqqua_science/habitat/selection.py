@@ -70,6 +70,8 @@ def select_predictors(
     Folds of a spatial scheme differ in difficulty far more than sets of predictors do. The standard error of the
     rule of Breiman et al. (1984) is therefore that of the paired difference to the best set, fold by fold.
 
+    A single boosted tree model differs from run to run as much as sets of predictors do: give an ensemble five members.
+
     References
     ----------
     Breiman, L., Friedman, J., Stone, C. J. and Olshen, R. A. (1984). Classification and Regression Trees.

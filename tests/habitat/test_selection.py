@@ -60,7 +60,7 @@ def test_the_true_predictors_are_kept_in_most_oceans():
     ("model", "target", "n_oceans"),
     [
         (splines(), "log_biomass", 20),
-        (BoostedTrees(n_members=1, n_trees=80, max_depth=3, min_child_weight=10), "biomass", 8),
+        (BoostedTrees(n_members=5, n_trees=80, max_depth=3, min_child_weight=10), "biomass", 8),
     ],
 )
 def test_the_true_predictors_are_kept_in_three_of_four_oceans(model, target, n_oceans):
