@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 
 from aqqua_science import schema
-
-SKEWNESS = 5
-"""A positive predictor is spaced by factors where its 98 % quantile exceeds the median this many times."""
+from aqqua_science.habitat.training import skewed
 
 
 def accumulated_effects(model, table, *, predictors=None, n_bins=20, n_points=40, scale="response", level=0.9):
@@ -260,9 +258,9 @@ def _curve(values, curves, n_points, level):
 def _points(values, n_points):
     """Evenly spaced points, by factors for a skewed predictor, and how many samples are nearest to each."""
     low, high = values.min(), values.max()
-    skewed = low > 0 and np.quantile(values, 0.98) > SKEWNESS * np.median(values)
-    spaced = np.log if skewed else np.asarray
-    points = np.geomspace(low, high, n_points) if skewed else np.linspace(low, high, n_points)
+    by_factors = skewed(values)
+    spaced = np.log if by_factors else np.asarray
+    points = np.geomspace(low, high, n_points) if by_factors else np.linspace(low, high, n_points)
     middles = (spaced(points[1:]) + spaced(points[:-1])) / 2
     return points, np.bincount(np.searchsorted(middles, spaced(values)), minlength=n_points)
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.neural_network import MLPRegressor
 from sklearn.utils.validation import has_fit_parameter
 
-from aqqua_science.habitat import objectives
+from aqqua_science.habitat import objectives, training
 from aqqua_science.habitat.losses import choose_loss
 from aqqua_science.habitat.members import MemberEnsemble
 from aqqua_science.habitat.model import BoostedTrees
@@ -76,8 +76,8 @@ class RegressorEnsemble(MemberEnsemble):
 
     Each member is a clone of the regressor, fitted to a resampled part of the data; the prediction is their mean. What
     `BoostedTrees` gives to maps, budgets and validation this gives too. Predictors are centred and divided by their
-    standard deviation; beyond the range of the samples they count as at its end, since a curve that goes on rising on
-    the log scale makes a budget of anything.
+    standard deviation, skewed ones such as chlorophyll as logarithms. Beyond the range of the samples they count as at
+    its end, since a curve that goes on rising on the log scale makes a budget of anything.
 
     Parameters
     ----------
@@ -108,6 +108,8 @@ class RegressorEnsemble(MemberEnsemble):
     chosen_ : list of dict
         The candidate that each member took.
     smearing_ : numpy.ndarray, shape (n_members,)
+    skewed_ : numpy.ndarray of bool, shape (n_features_in_,)
+        Predictors that count by their logarithm.
     scale_, log_constant_, medians_, n_imputed_, n_features_in_, feature_names_in_, settings_
         As in `BoostedTrees`.
 
@@ -164,10 +166,11 @@ class RegressorEnsemble(MemberEnsemble):
 
     def _prepare(self, X, y, weight, volume, groups):
         samples = super()._prepare(X, y, weight, volume, groups)
-        rows = samples.X.astype(np.float64)
+        self.ends_ = [end.astype(np.float64) for end in (samples.X.min(axis=0), samples.X.max(axis=0))]
+        self.skewed_ = training.skewed(samples.X)
+        rows = self._unskewed(samples.X)
         self.center_ = np.average(rows, axis=0, weights=samples.weight)
         self.spread_ = np.sqrt(np.average((rows - self.center_) ** 2, axis=0, weights=samples.weight))
-        self.ends_ = rows.min(axis=0), rows.max(axis=0)
         learnt = self._logs(samples.amount) if self.objective == "log" else samples.amount
         self.label_mean_ = float(np.average(learnt, weights=samples.weight))
         self.label_sd_ = float(np.sqrt(np.average((learnt - self.label_mean_) ** 2, weights=samples.weight))) or 1.0
@@ -189,7 +192,12 @@ class RegressorEnsemble(MemberEnsemble):
         return objectives.combine("log", [logs], log_constant=self.log_constant_)
 
     def _standard(self, X):
-        return (np.clip(X.astype(np.float64), *self.ends_) - self.center_) / self.spread_
+        return (self._unskewed(X) - self.center_) / self.spread_
+
+    def _unskewed(self, X):
+        X = np.clip(X.astype(np.float64), *self.ends_)
+        X[:, self.skewed_] = np.log(X[:, self.skewed_])
+        return X
 
     def _fit_member(self, samples, times, held_out, seed):
         """Regressor, settings and smearing ratio of one member: of all candidates those of the best."""

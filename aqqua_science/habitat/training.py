@@ -8,6 +8,9 @@ import pandas as pd
 from aqqua_science.habitat import objectives
 from aqqua_science.schema import nearest_name
 
+SKEWNESS = 5
+"""A positive predictor counts by its logarithm where its 98 % quantile exceeds the median this many times."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSamples:
@@ -285,6 +288,26 @@ def check_vary(X, *, names):
             f"{', '.join(np.array(names)[constant])}. Leave them out."
         )
         raise ValueError(msg)
+
+
+def skewed(values):
+    """
+    Tell which predictors are better seen by their logarithm, as chlorophyll is.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (n, p) or (n,)
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (p,), or bool
+
+    Examples
+    --------
+    >>> skewed(np.column_stack([np.linspace(0, 30, 99), np.geomspace(0.01, 10, 99)]))
+    array([False,  True])
+    """
+    return (values.min(axis=0) > 0) & (np.quantile(values, 0.98, axis=0) > SKEWNESS * np.median(values, axis=0))
 
 
 def constraints(monotone, names):

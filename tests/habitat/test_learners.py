@@ -150,6 +150,15 @@ def test_beyond_the_samples_predictors_count_as_at_their_end(survey):
         assert_array_equal(model.predict(far), model.predict(near))
 
 
+def test_a_skewed_predictor_counts_by_its_logarithm():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"chlorophyll": rng.lognormal(-1.5, 1.5, 300), "temperature": rng.uniform(0, 30, 300)})
+    y = X["chlorophyll"] ** 0.7 * np.exp(0.1 * X["temperature"])
+    model = RegressorEnsemble(LinearRegression(), objective="log", n_members=1, resampling=None).fit(X, y)
+    assert model.skewed_.tolist() == [True, False]
+    assert np.corrcoef(np.log(model.predict(X) + y.min() / 2), np.log(y))[0, 1] > 0.98
+
+
 # What a member learns from, and how it is chosen
 
 
