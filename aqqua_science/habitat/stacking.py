@@ -33,8 +33,8 @@ class WeightedEnsemble(MemberEnsemble):
     n_members : int
         Of each learner; a member of the whole is the weighted mean of one member of each.
     resampling : {"blocks", "groups", "stratified", None}
-        As in `BoostedTrees`. With "stratified" groups need not be given, and folds are then random, which flatters the
-        learners that fill gaps between neighbours.
+        As in `BoostedTrees`. With "stratified" members see more of the samples, and groups need not be given: without
+        them the folds are random, which flatters the learners that fill gaps between neighbours.
     scale : float, optional
         As in `aqqua_science.habitat.learners.RegressorEnsemble`.
     n_jobs : int, optional
@@ -71,6 +71,7 @@ class WeightedEnsemble(MemberEnsemble):
     """
 
     missing = "refuse"
+    wants_groups = True
 
     def __init__(
         self,

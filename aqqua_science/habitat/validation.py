@@ -61,7 +61,7 @@ def cross_validate(
         By default those that `model` was fitted on.
     groups : str, optional
         Column of groups that were sampled together, such as cruises; for splitters and for models whose `fit`
-        takes them. Without it a model that resamples by block is given tiles of 20 degrees.
+        takes them. Without it a model that resamples by block, or weighs learners, is given tiles of 20 degrees.
     volume : str, optional
         Column of sampled volumes, m3, for models whose `fit` takes one.
     domain : xarray.Dataset or positions, optional
@@ -349,6 +349,6 @@ def _fit_arguments(model, rows, groups, volume):
         arguments["volume"] = rows[volume].to_numpy(dtype=float)
     if "groups" in accepted and groups is not None:
         arguments["groups"] = rows[groups].to_numpy()
-    elif getattr(model, "resampling", None) in ("blocks", "groups"):
+    elif getattr(model, "resampling", None) in ("blocks", "groups") or getattr(model, "wants_groups", False):
         arguments["groups"] = largest_blocks(rows).blocks(rows)
     return arguments

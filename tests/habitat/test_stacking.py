@@ -119,6 +119,15 @@ def test_the_whole_is_no_worse_than_its_best_part_in_water_that_is_new(survey):
     assert deviance["both"] < deviance[["trees", "splines"]].mean() * 0.95
 
 
+def test_cross_validation_gives_it_blocks_whatever_its_members_learn_from(survey):
+    cv = {"blocks": SpatialBlocks(30)}
+    arguments = {"target": "biomass", "predictors": PREDICTORS, "cv": cv}
+    model = two(n_members=2, resampling="stratified")
+    table = survey.assign(tile=SpatialBlocks(20).blocks(survey))
+    named, found = (cross_validate(model, table, **arguments, **columns) for columns in ({"groups": "tile"}, {}))
+    pd.testing.assert_frame_equal(named, found)
+
+
 def test_the_score_is_nested(survey):
     # Amounts are noise: weights and learners found anew without each fold explain none of it.
     noise = survey.assign(biomass=np.random.default_rng(5).gamma(2.0, size=300))
