@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -30,9 +31,24 @@ def torchrun(store, out, **settings):
     return Run(out)
 
 
+SHORT = {"steps": 6, "checkpoint_every": 3}
+
+
 @pytest.fixture(scope="module")
 def alone(drawn, tmp_path_factory):
     return pretrain(drawn, TOLD, out=tmp_path_factory.mktemp("runs") / "alone")
+
+
+@pytest.fixture(scope="module")
+def shortly(drawn, tmp_path_factory):
+    return pretrain(drawn, TOLD | SHORT, out=tmp_path_factory.mktemp("runs") / "shortly")
+
+
+def drop_last_checkpoint(run):
+    """As if the run had been killed after the one before."""
+    first, last = sorted((run / "checkpoints").iterdir())
+    assert json.loads((first / "state.json").read_text())["step"] == SHORT["checkpoint_every"]
+    shutil.rmtree(last)
 
 
 def assert_close(run, other, *, tolerance):
@@ -53,17 +69,14 @@ def test_two_processes_equal_one_with_the_double_batch(drawn, alone, tmp_path, s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_a_run_of_two_goes_on_alone_and_the_other_way_round(drawn, alone, tmp_path, strategy):
-    out = tmp_path / "run"
-    torchrun(drawn, out, strategy=strategy)
-    for name in ("step-00000020",):
-        folder = out / "checkpoints" / name
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-    assert json.loads((out / "checkpoints" / "step-00000010" / "state.json").read_text())["step"] == 10
-    assert_close(pretrain(drawn, TOLD, out=out), alone, tolerance=1e-6)
-    assert_close(torchrun(drawn, tmp_path / "other", strategy=strategy), alone, tolerance=1e-6)
+def test_a_run_of_two_goes_on_alone_and_the_other_way_round(drawn, shortly, tmp_path, strategy):
+    together, parted = tmp_path / "together", tmp_path / "parted"
+    torchrun(drawn, together, strategy=strategy, **SHORT)
+    drop_last_checkpoint(together)
+    assert_close(pretrain(drawn, TOLD | SHORT, out=together), shortly, tolerance=1e-6)
+    shutil.copytree(shortly.path, parted)
+    drop_last_checkpoint(parted)
+    assert_close(torchrun(drawn, parted, strategy=strategy, **SHORT), shortly, tolerance=1e-6)
 
 
 @pytest.mark.slow
