@@ -1,21 +1,22 @@
-"""`python -m benchmarks [NAME ...]` measures and prints ratios; `coverage` tests the interval, `codecs` the codecs."""
+"""`python -m benchmarks [NAME ...]` measures and prints ratios; `coverage`, `codecs`, `learners` print their tables."""
 
 import argparse
 import importlib
 import sys
 
 SPEED = ("matchup", "boosting", "prediction", "extrapolation", "environment", "storage", "curation", "pretraining")
+OTHERS = ("codecs", "coverage", "learners")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SPEED)}, codecs, coverage; all speeds by default"
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join((*SPEED, *OTHERS))}; all speeds by default"
     )
     names = parser.parse_args().names or SPEED
-    unknown = set(names) - {*SPEED, "coverage", "codecs"}
+    unknown = set(names) - {*SPEED, *OTHERS}
     if unknown:
-        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join(SPEED)}, codecs, coverage")
+        parser.error(f"unknown benchmark {sorted(unknown)[0]!r}; choose from {', '.join((*SPEED, *OTHERS))}")
     for name in names:
         print(f"{name} ...", file=sys.stderr)
         found = importlib.import_module(f"benchmarks.{name}").run()
