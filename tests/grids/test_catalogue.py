@@ -97,7 +97,8 @@ def test_a_misspelt_source_is_told_with_the_nearest(wrong, right):
 def test_the_page_has_every_source_with_its_variables():
     page = (Path(__file__).parents[2] / "docs" / "environment.md").read_text(encoding="utf-8")
     told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
-    rows = {name: (variables, how) for names, _, variables, _, _, how in told for name in re.findall("`(.*?)`", names)}
+    sources = [cells for cells in told if len(cells) == 6]
+    rows = {name: (cells[2], cells[5]) for cells in sources for name in re.findall("`(.*?)`", cells[0])}
     sources = catalog()
     assert set(rows) == set(sources.index)
     for name, (variables, how) in rows.items():
