@@ -147,7 +147,7 @@ def _filled(grid, months):
 def _on_step(grid, step):
     """A grid in cells of so many degrees: means of finer cells, or between coarser ones."""
     finer = np.median(np.diff(grid["latitude"].values)) <= step * (1 + 1e-6)
-    return regrid(grid, regular_grid(step), method="conservative" if finer else "bilinear", min_share=0.01)
+    return regrid(grid, regular_grid(step), method="conservative" if finer else "bilinear")
 
 
 def find_sea_floor(environment):
