@@ -65,7 +65,7 @@ def tell(result, out, as_json):
         print(f"  published         {number(told['value'])} {told['units']} ({told['source']})")
     for change in result["changes"][:1]:
         span = f"{number(change['low'])}-{number(change['high'])}"
-        print(f"  against today     {number(change['ratio'])} times (refits {span})")
+        print(f"  against today     {number(change['ratio'])} times ({change['level']:.0%} of refits {span})")
     print(f"  map uncorrected   {number(row['mean'])} {row['units']}")
     for scheme in result["validation"]:
         skill = f"R2 {number(scheme['r2'])}, rank correlation {number(scheme['spearman'])}"
@@ -76,7 +76,7 @@ def tell(result, out, as_json):
         print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
     if result["interval"]["warning"]:
         print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
-    print(f"  files             {out / 'report.md'}, map.png, field.nc, result.json")
+    print(f"  files             {out / 'report.md'}, map.png, map.tif, field.nc, budget.csv, result.json")
 
 
 def say_what_next(out):

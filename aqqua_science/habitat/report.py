@@ -262,14 +262,15 @@ def _ledger(result):
     rows, row = result["uncertainty"], global_row(result)
     if not rows:
         return ""
+    wide = stats.norm.ppf((1 + row["level"]) / 2)
     lines = [
         "## What the uncertainty is made of",
         "",
-        f"| source | alone, ± | share of the variance | interval with all above ({row['units']}) |",
+        f"| source | alone, {row['level']:.0%} of the time within ± | share of the variance | interval with all above ({row['units']}) |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {r['source']} | {math.expm1(1.645 * r['log_sd']):.0%} | {r['share']:.0%} | {number(r['low'])}-{number(r['high'])} |"
+        f"| {r['source']} | {math.expm1(wide * r['log_sd']):.0%} | {r['share']:.0%} | {number(r['low'])}-{number(r['high'])} |"
         for r in rows
     ]
     lines += ["", "![what the uncertainty is made of](uncertainty.png)"]

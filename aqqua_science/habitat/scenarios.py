@@ -102,15 +102,15 @@ def budget_changes(field, today, *, level=0.9, **arguments):
     >>> budget_changes(today * 0.8, today)[["ratio", "low", "high"]].round(3).values.tolist()
     [[0.8, 0.8, 0.8]]
     """
-    after, before = (integrate(part, **arguments) for part in (field, today))
-    pairs = paired_totals(field, today, **{k: v for k, v in arguments.items() if k != "level"})
+    after, before = (integrate(part, **arguments).set_index(["region", "month"]) for part in (field, today))
+    pairs = paired_totals(field, today, **arguments)
     rows = []
-    for (_, now), (_, then) in zip(before.iterrows(), after.iterrows(), strict=True):
-        ratios = np.log(pairs[now["region"], now["month"]])
+    for key in [key for key in before.index if key in after.index and before["mean"][key] > 0]:
+        now, then, ratios = before.loc[key], after.loc[key], np.log(pairs[key])
         centre, t = np.log(then["mean"] / now["mean"]), stats.t.ppf((1 + level) / 2, len(ratios) - 1)
         half = t * np.std(ratios, ddof=1)
         rows.append(
-            {"region": now["region"], "month": now["month"], "today": now["mean"], "scenario": then["mean"]}
+            {"region": key[0], "month": key[1], "today": now["mean"], "scenario": then["mean"]}
             | {"units": now["units"], "ratio": float(np.exp(centre)), "level": level}
             | {"low": float(np.exp(centre - half)), "high": float(np.exp(centre + half))}
         )

@@ -44,7 +44,7 @@ def trap_fluxes(table, *, columns=None, above_floor_m=ABOVE_FLOOR_M):
         Such as `read_pangaea` gives it: position, depth, begin and end (or duration) and flux of each deployment.
     columns : dict, optional
         Name here (depth, time_start, time_end, duration_days, flux, sea_floor_depth, method, reference) -> column of
-        `table`, for tables that name them otherwise.
+        `table`, for tables that name them otherwise. A flux without a unit in [brackets] is taken as mg C m-2 d-1.
     above_floor_m : float
         Traps nearer to the sea floor are left out, for what is stirred up there.
 

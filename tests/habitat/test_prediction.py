@@ -9,7 +9,6 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_array_equal
 
-from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import BoostedTrees, blockwise, predict_grid
 from aqqua_science.schema import SchemaError
 
@@ -32,19 +31,6 @@ def fitted(missing="refuse", n_members=3):
 @pytest.fixture(scope="module")
 def model():
     return fitted()
-
-
-@pytest.fixture
-def ocean():
-    """Two months on a 10-degree grid: land at the west, one cell and month without nitrate."""
-    rng = np.random.default_rng(2)
-    env = regular_grid(10.0).assign_coords(month=("month", [1, 2], {"units": "1"}))
-    for name in ("temperature", "nitrate"):
-        env[name] = (("month", "latitude", "longitude"), rng.uniform(0, 30, (2, 18, 36)))
-    env["bathymetry"] = (("latitude", "longitude"), rng.uniform(0, 30, (18, 36)))
-    env["temperature"][:, :, :4] = env["nitrate"][:, :, :4] = env["bathymetry"][:, :4] = np.nan
-    env["nitrate"][1, 5, 20] = np.nan
-    return env
 
 
 def table_at(env, **where):

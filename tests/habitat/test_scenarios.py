@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import Recipe, run_recipe
-from aqqua_science.habitat.scenarios import add_changes
+from aqqua_science.habitat.scenarios import add_changes, budget_changes
 from aqqua_science.schema import SchemaError
 
 
@@ -125,3 +125,15 @@ def test_warmer_is_more_where_flux_follows_warmth(world):
 def test_a_scenario_that_is_not_there_is_refused(world):
     with pytest.raises(SchemaError, match=r"no scenario 'worm'\. Did you mean 'warm'"):
         run(world, scenario="worm")
+
+
+def test_regions_that_one_of_two_fields_lacks_are_not_mistaken_for_others():
+    grid = regular_grid(30.0)
+    flat = xr.DataArray(np.ones((3, 6, 12)), grid.coords, ("member", "latitude", "longitude"))
+    today = xr.Dataset({"flux": flat.assign_attrs(units="mg m-2 d-1")})
+    scale = xr.where(grid["latitude"] > 0, 2.0, 0.5)
+    after = (today * scale).where(grid["latitude"] > -60)
+    rows = budget_changes(after, today, by="latitude bands").set_index("region")
+    assert set(rows.index) == {"global", "60S-30S", "30S-0", "0-30N", "30N-60N", "60N-90N"}
+    assert_allclose(rows.loc[["0-30N", "30N-60N", "60N-90N"], "ratio"], 2)
+    assert_allclose(rows.loc[["60S-30S", "30S-0"], "ratio"], 0.5)
