@@ -18,6 +18,7 @@ def _figures(field, result, **map_options):
     """The map, the year of each region where there are months, and what the predictors do."""
     import pandas as pd
 
+    from aqqua_science.habitat.report import has_year
     from aqqua_science.plot import (
         cycle_chart,
         driver_map,
@@ -30,7 +31,7 @@ def _figures(field, result, **map_options):
     yield "map.png", summary_map(field, title=result["title"], **map_options)
     budget = pd.DataFrame(result["budget"])
     first = budget[budget["regions"] == budget["regions"].iloc[0]]
-    if len(set(first["month"]) - {"annual"}) > 1:
+    if has_year(result):
         yield "cycle.png", cycle_chart(first, title=f"{result['title']}: the year of each region")
     if result["uncertainty"]:
         ledger, units = pd.DataFrame(result["uncertainty"]), result["budget"][0]["units"]

@@ -1,7 +1,5 @@
 """A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
 
-import fnmatch
-
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -19,16 +17,16 @@ from aqqua_science.habitat.assessment import (
 from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import calibrate
 from aqqua_science.habitat.explanation import assess_explanation
+from aqqua_science.habitat.inputs import draw_columns
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.ledger import uncertainty_ledger
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.observations import contributors_of
 from aqqua_science.habitat.prediction import predict_grid
-from aqqua_science.habitat.publication import describe_field
+from aqqua_science.habitat.publication import describe_field, part_text
 from aqqua_science.habitat.scenarios import budget_changes
 from aqqua_science.habitat.units import budget_units, convert_total
 from aqqua_science.optional import versions
-from aqqua_science.schema import SchemaError
 
 
 def compute(recipe, inputs, *, stage):
@@ -58,10 +56,9 @@ def compute(recipe, inputs, *, stage):
     name = member_variable(field)
     target, volume = recipe.observations.target, volume_column(recipe)
     field = calibrate(field, model, inputs.table, target=target, environment=inputs.environment, volume=volume)
-    today = None
-    if inputs.today is not None:
-        present = _mapped(recipe, model, inputs, inputs.today)
-        today = calibrate(present, model, inputs.table, target=target, environment=inputs.today, volume=volume)
+    today = None if inputs.today is None else _mapped(recipe, model, inputs, inputs.today)
+    if today is not None and "replicates" in field:
+        today = calibrate(today, model, inputs.table, target=target, environment=inputs.today, volume=volume)
     interval = assess_interval(recipe, model, inputs, field=field)
     stage("applicability")
     present = field[name].isel(member=0, drop=True).notnull()
@@ -77,21 +74,23 @@ def compute(recipe, inputs, *, stage):
         "clip_to_seafloor": recipe.budget.clip_to_seafloor,
     }
     budget = _by_regions(inputs.regions, lambda by: integrate(field, by=by, **arguments))
+    sensitivity = assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments)
+    outside = 1 - sensitivity["inside_applicability"]["mean"] / budget["mean"].iloc[0]
     result = {
-        "title": recipe.title,
+        "title": title_of(recipe, inputs),
         "budget": budget.to_dict("records"),
         "changes": [] if today is None else _changes(field, today, inputs.regions, arguments),
         "references": _references(recipe, budget["units"].iloc[0]),
         "validation": skill.to_dict("records"),
         **fractions,
         "n_samples": len(inputs.table),
-        "n_rejected": len(inputs.rejected),
-        "n_observations": int(inputs.table.get("n_deployments", pd.Series(1, inputs.table.index)).sum()),
+        "n_rejected": _n_observations(inputs.rejected),
+        "n_observations": _n_observations(inputs.table),
         "n_cells": int(present.sum()),
         "interval": interval,
         "explanation": explanation,
-        "uncertainty": _ledger(recipe, model, inputs, field, budget.iloc[0], arguments),
-        "sensitivity": assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments),
+        "uncertainty": _ledger(recipe, model, inputs, field, row=budget.iloc[0], outside=outside, arguments=arguments),
+        "sensitivity": sensitivity,
         "notes": inputs.notes,
         "provenance": _provenance(recipe, model, inputs),
     }
@@ -132,13 +131,33 @@ def _mapped(recipe, model, inputs, environment):
     return field.assign({SEA_FLOOR: floor.assign_attrs(attrs)})
 
 
-def _ledger(recipe, model, inputs, field, row, arguments):
-    """Rows of the uncertainty ledger, where the recipe names a source."""
+def title_of(recipe, inputs):
+    """
+    Title of a map: the recipe's, and the scenario if one is mapped.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : Prepared
+
+    Returns
+    -------
+    str
+    """
+    scenario = inputs.mapped.get("scenario")
+    return recipe.title if scenario is None else f"{recipe.title}, scenario {scenario}"
+
+
+def _n_observations(table):
+    """Observations of a table, of which some rows may be pooled."""
+    return int(table["n_deployments"].fillna(1).sum()) if "n_deployments" in table.columns else len(table)
+
+
+def _ledger(recipe, model, inputs, field, *, row, outside, arguments):
+    """Rows of the uncertainty ledger, where the recipe names a source and the total has an interval."""
     told = recipe.uncertainty
-    if not (told.counts or told.draws or told.factors or told.objectives):
+    if not (told.counts or told.draws or told.factors or told.objectives) or not np.isfinite(row["low"]):
         return []
-    name = member_variable(field)
-    inside = integrate(field.assign({name: field[name].where(field["inside"] == 1)}), by="global", **arguments)
     ledger = uncertainty_ledger(
         model,
         inputs.table,
@@ -147,26 +166,14 @@ def _ledger(recipe, model, inputs, field, row, arguments):
         environment=inputs.environment,
         row=row,
         counts=told.counts,
-        draws={source: _columns(inputs.table, pattern, source) for source, pattern in told.draws.items()},
+        draws={source: draw_columns(inputs.table, pattern, source) for source, pattern in told.draws.items()},
         factors=told.factors,
         alternatives={objective: clone(model).set_params(objective=objective) for objective in told.objectives},
         volume=volume_column(recipe),
-        outside=1 - inside["mean"].iloc[0] / row["mean"],
+        outside=outside,
         arguments=arguments,
-        level=row["level"],
     )
     return ledger.to_dict("records")
-
-
-def _columns(table, pattern, source):
-    found = fnmatch.filter(map(str, table.columns), pattern)
-    if len(found) < 2:
-        msg = (
-            f"uncertainty.draws.{source} = {pattern!r} names {len(found)} columns of the table; it needs two or more. "
-            f"There are {', '.join(map(str, table.columns))}."
-        )
-        raise SchemaError(msg)
-    return found
 
 
 def _changes(field, today, sets, arguments):
@@ -196,14 +203,20 @@ def _described(recipe, model, inputs, field, name):
     return describe_field(
         field,
         name=name,
-        title=recipe.title,
+        title=title_of(recipe, inputs),
         summary=(
-            f"{recipe.title}. Mean and members of {model.n_members} boosted regression trees "
+            f"{title_of(recipe, inputs)}. Mean and members of {model.n_members} boosted regression trees "
             f"fitted on {len(inputs.table)} samples, with intervals from held-out blocks."
         ),
         credit="; ".join(filter(None, [recipe.credit, *contributors_of(inputs.table)])),
-        history=f"made by aqqua_science {__version__} from the recipe {recipe.digest()[:12]}",
+        history=f"made by aqqua_science {__version__} from the recipe {recipe.digest()[:12]}{part_text(inputs.mapped)}",
     )
+
+
+def _input_names(files):
+    """Names of files, with their folder where two have one name."""
+    names = [path.name for path in files]
+    return [path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}" for path in files]
 
 
 def _provenance(recipe, model, inputs):
@@ -211,7 +224,8 @@ def _provenance(recipe, model, inputs):
         "aqqua_science": __version__,
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe.digest(),
-        "inputs": {path.name: file_hash(path) for path in inputs.files},
+        "mapped": inputs.mapped,
+        "inputs": dict(zip(_input_names(inputs.files), map(file_hash, inputs.files), strict=True)),
         "model": model.settings_,
         "versions": versions("numpy", "pandas", "scikit-learn", "scipy", "xarray", "xgboost-cpu", "xgboost"),
         "credit": recipe.credit,

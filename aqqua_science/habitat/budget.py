@@ -91,31 +91,27 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     return pd.DataFrame(rows)
 
 
-def paired_totals(field, other, *, depth=None, by="global", kind=None, clip_to_seafloor=None):
+def region_totals(field, *, name=None, depth=None, by="global", kind=None, clip_to_seafloor=None):
     """
-    Ratio of the totals of two fields, for each refit of the model.
+    Totals of each member, or of each refit, by region and month.
 
     Parameters
     ----------
-    field, other : xarray.Dataset
-        With the same members, and the same ``replicates`` where they have any.
+    field : xarray.Dataset
+    name : str, optional
+        Variable to add up, such as ``replicates``; by default the one that has members.
     depth, by, kind, clip_to_seafloor
         As in `integrate`.
 
     Returns
     -------
     dict of (region, month) to numpy.ndarray
-        One ratio per refit.
+        In the order of `integrate`.
     """
-    name = member_variable(field)
-    amounts = budget_units(field[name].attrs.get("units", ""), kind)
-    refits = "replicates" if "replicates" in field else name
-    totals = []
-    for part in (field, other):
-        weights = amounts.factor * _cell_measure(part, name, amounts.per, depth, clip_to_seafloor)
-        totals.append(_totals(part[refits], weights, label_regions(part, by)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {key: totals[0][key] / totals[1][key] for key in totals[0]}
+    members = member_variable(field)
+    amounts = budget_units(field[members].attrs.get("units", ""), kind)
+    weights = amounts.factor * _cell_measure(field, members, amounts.per, depth, clip_to_seafloor)
+    return _totals(field[name or members], weights, label_regions(field, by))
 
 
 def member_variable(field):

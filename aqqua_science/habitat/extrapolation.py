@@ -85,7 +85,8 @@ def area_of_applicability(training, env, *, predictors, weights=None, folds=None
     area = xr.Dataset(
         {
             "dissimilarity_index": index.assign_attrs(units="1", long_name="dissimilarity index"),
-            "inside": inside.assign_attrs(
+            "inside": inside.drop_attrs().assign_attrs(
+                units="1",
                 long_name="area of applicability",
                 flag_values=np.array([0, 1], dtype=np.int8),
                 flag_meanings="outside_or_predictor_missing inside",

@@ -1,5 +1,6 @@
 """A first look at what a recipe names, with nothing heavy loaded: most mistakes show here, at once."""
 
+import fnmatch
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pandas as pd
 
 from aqqua_science.habitat.observations import find_file, read_observations, select
 from aqqua_science.habitat.units import budget_units, convert_total
-from aqqua_science.schema import SchemaError, nearest_name
+from aqqua_science.schema import SchemaError, nearest_name, require_columns
 
 NAMED_REGIONS = ("global", "basins", "latitude bands")
+_OWN_SOURCES = ("counting", "sampling", "choice of model", "extrapolation")
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 
 
@@ -53,6 +55,7 @@ def find_inputs(recipe, *, folders, scenario=None):
     raw, unusable = read_observations(path, recipe.observations)
     accepted, rejected = select(raw, recipe.observations)
     rejected = pd.concat([unusable, rejected], ignore_index=True)
+    check_columns(recipe, accepted)
     grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]
     if all(p.suffix.lower() in _NETCDF for p in grids):
         check_predictors(recipe, [name for p in grids for name in _variables(p)])
@@ -68,6 +71,89 @@ def _find_changes(recipe, scenario, folders):
         msg = f"the recipe has no scenario {scenario!r}.{nearest_name(scenario, recipe.scenarios)} It has {known}."
         raise SchemaError(msg)
     return [path for name in recipe.scenarios[scenario].files for path in find_file(name, folders=folders)]
+
+
+def check_columns(recipe, table):
+    """
+    Refuse columns that the recipe names and the samples lack, and models that their zeros do not allow.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    table : pandas.DataFrame
+        The samples that can be used.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    told = recipe.uncertainty
+    check_sources(told.draws, told.factors)
+    require_columns(table, [*recipe.environment.fixed, *([told.counts] if told.counts else [])], what="the samples")
+    for source, pattern in told.draws.items():
+        draw_columns(table, pattern, source)
+    needs_positive = "gamma" in told.objectives or (told.counts and recipe.model.objective == "gamma")
+    if needs_positive and (told.counts or (table[recipe.observations.target] <= 0).any()):
+        msg = (
+            "the objective 'gamma' takes no zeros, and samples or surveys with redrawn counts hold some. "
+            "Choose 'tweedie' or 'poisson', or leave out uncertainty.counts."
+        )
+        raise SchemaError(msg)
+
+
+def check_sources(draws, factors):
+    """
+    Refuse two sources of one name.
+
+    Parameters
+    ----------
+    draws, factors : mapping
+
+    Raises
+    ------
+    SchemaError
+    """
+    names = [*draws, *factors]
+    for name in names:
+        if names.count(name) > 1 or name in _OWN_SOURCES:
+            msg = f"the source of uncertainty {name!r} is there twice, or told anyway. Rename it in draws or factors."
+            raise SchemaError(msg)
+
+
+def draw_columns(table, pattern, source):
+    """
+    Name the columns that hold the draws of a source of uncertainty.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    pattern : str
+        With ``*``.
+    source : str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    SchemaError
+        If there are fewer than two.
+
+    Examples
+    --------
+    >>> draw_columns(pd.DataFrame(columns=["carbon_1", "carbon_2", "n"]), "carbon_*", "carbon")
+    ['carbon_1', 'carbon_2']
+    """
+    found = fnmatch.filter(map(str, table.columns), pattern)
+    if len(found) < 2:
+        msg = (
+            f"uncertainty.draws.{source} = {pattern!r} names {len(found)} columns of the table; it needs two or more. "
+            f"There are {', '.join(map(str, table.columns))}."
+        )
+        raise SchemaError(msg)
+    return found
 
 
 def check_budget(recipe, *, folders):

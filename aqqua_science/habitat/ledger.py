@@ -6,6 +6,8 @@ from scipy import stats
 from sklearn.base import clone
 
 from aqqua_science.habitat.budget import integrate, member_variable
+from aqqua_science.habitat.inputs import check_sources
+from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.validation import fit_rows
 from aqqua_science.schema import require_columns
@@ -16,7 +18,7 @@ N_DRAWS, N_MEMBERS = 20, 3
 
 def uncertainty_ledger(
     model, table, field, *, target, environment, row, counts=None, draws=None, factors=None, alternatives=None,
-    volume=None, outside=0.0, arguments=None, level=0.9, random_state=0,
+    volume=None, outside=0.0, arguments=None,
 ):  # fmt: skip
     """
     Take the uncertainty of a total apart, source by source.
@@ -48,16 +50,20 @@ def uncertainty_ledger(
         Share of the total that lies outside the area of applicability.
     arguments : dict, optional
         Of `integrate`.
-    level : float
-        Of the intervals.
-    random_state : int
 
     Returns
     -------
     pandas.DataFrame
         A row per source, in the order of the chain: ``source``, ``log_sd`` (standard deviation of the logarithm of the
         total from this source alone), ``share`` of the variance, and ``low``, ``high``: the interval when this source
-        is added to those above it. The last holds all.
+        is added to those above it, at the level of `row`. The last holds all.
+
+    Raises
+    ------
+    SchemaError
+        If a column is absent, or two sources have one name.
+    ValueError
+        If `row` has no interval.
 
     Notes
     -----
@@ -84,6 +90,10 @@ def uncertainty_ledger(
     ['sampling', 'carbon relation']
     """
     draws, factors = dict(draws or {}), dict(factors or {})
+    check_sources(draws, factors)
+    if not np.isfinite(row["low"]):
+        msg = "the total has no interval to take apart: its low is not known. Calibrate the field first."
+        raise ValueError(msg)
     require_columns(table, [*([counts] if counts else []), *(c for columns in draws.values() for c in columns)])
     light, arguments = _light(model), dict(arguments or {})
     units = field[member_variable(field)].attrs["units"]
@@ -91,14 +101,14 @@ def uncertainty_ledger(
     def log_total(rows, estimator=light, column=target):
         fitted = fit_rows(estimator, rows, target=column, predictors=list(model.feature_names_in_), volume=volume)
         mapped = predict_grid(fitted, environment, units=units)
-        floor = {name: field[name] for name in ("sea_floor_depth",) if name in field}
+        floor = field[[SEA_FLOOR]] if SEA_FLOOR in field else {}
         return np.log(integrate(mapped.assign(floor), by="global", **arguments)["mean"].iloc[0])
 
     tail = stats.norm.ppf((1 + row["level"]) / 2)
     sampling = ((np.log(row["high"]) - np.log(row["low"])) / 2 / tail) ** 2
     variances = {}
     if counts:
-        variances["counting"] = min(_of_counting(log_total, table, target, counts, random_state), sampling)
+        variances["counting"] = min(_of_counting(log_total, table, target, counts), sampling)
         sampling -= variances["counting"]
     for source, columns in draws.items():
         variances[source] = float(np.var([log_total(table, column=column) for column in columns]))
@@ -109,7 +119,7 @@ def uncertainty_ledger(
         variances["choice of model"] = float(np.var(totals, ddof=1))
     if outside > 0:
         variances["extrapolation"] = outside**2 * float(field.attrs["calibration_block_variance"])
-    return _cumulated(variances, row["median"], level)
+    return _cumulated(variances, row["median"], row["level"])
 
 
 def _light(model):
@@ -120,9 +130,9 @@ def _light(model):
     return model
 
 
-def _of_counting(log_total, table, target, counts, random_state):
+def _of_counting(log_total, table, target, counts):
     """Variance of the logarithm of the total over surveys whose counts are drawn anew."""
-    rng, n = np.random.default_rng(random_state), table[counts].to_numpy(dtype=float)
+    rng, n = np.random.default_rng(0), table[counts].to_numpy(dtype=float)
     per_object = np.divide(table[target].to_numpy(dtype=float), n, out=np.zeros_like(n), where=n > 0)
     surveys = (table.assign(**{target: per_object * rng.poisson(np.nan_to_num(n))}) for _ in range(N_DRAWS))
     return float(np.var([log_total(survey) for survey in surveys], ddof=1))

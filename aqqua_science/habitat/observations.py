@@ -128,6 +128,10 @@ def read_observations(path, observations):
     if traps is None:
         return table, pd.DataFrame({"reason": pd.Series(dtype=str)})
     fluxes, rejected = trap_fluxes(table)
+    top, bottom = traps.between or (traps.horizon / 2, 3 * traps.horizon)
+    outside = ~fluxes["depth"].between(top, bottom)
+    reason = f"outside the depths that are used, {top:g} to {bottom:g} m"
+    rejected = pd.concat([rejected, fluxes[outside].assign(reason=reason)], ignore_index=True)
     how = {"horizon": traps.horizon, "between": traps.between, "cell_degrees": traps.cell_degrees}
     pooled = pool_fluxes(fluxes, b=traps.exponent, **how)
     for name, shift in (("martin_low", -traps.exponent_sd), ("martin_high", traps.exponent_sd)):

@@ -13,16 +13,9 @@ def predictor_section(result):
     Returns
     -------
     str
-        Markdown; empty for maps that were made before explanations.
-
-    Examples
-    --------
-    >>> predictor_section({"title": "Copepods"})
-    ''
+        Markdown.
     """
-    found = result.get("explanation")
-    if not found:
-        return ""
+    found = result["explanation"]
     parts = ["## What the predictors do", *_importance(found), _alike(found["predictors"])]
     if "effects" in found:
         parts.append("![how amounts respond](responses.png)")

@@ -13,9 +13,9 @@ from aqqua_science.grids.predictors import derive
 from aqqua_science.grids.regridding import regrid
 from aqqua_science.grids.subsetting import select_region
 from aqqua_science.habitat.inputs import check_predictors
-from aqqua_science.habitat.layers import SEA_FLOOR, layer_thickness
+from aqqua_science.habitat.layers import layer_thickness
 from aqqua_science.habitat.observations import NO_CONSENT, select
-from aqqua_science.habitat.scenarios import add_changes
+from aqqua_science.habitat.scenarios import add_changes, open_changes
 from aqqua_science.samples.matchup import join_environment
 from aqqua_science.samples.seasons import join_seasons
 from aqqua_science.schema import SchemaError
@@ -44,6 +44,7 @@ class Prepared:
     regions: list
     all_rows: pd.DataFrame | None = None
     notes: list = field(default_factory=list)
+    mapped: dict = field(default_factory=dict)
 
 
 def prepare(recipe, inputs, *, months=None, region=None, resolution=None, scenario=None):
@@ -85,7 +86,7 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None, scenar
     sea_floor, today, matched = find_sea_floor(everything), None, environment
     if scenario is not None:
         told = recipe.scenarios[scenario]
-        future = _with_derived(add_changes(read, open_environment(*inputs.changes), ratios=told.ratios), recipe)
+        future = _with_derived(add_changes(read, open_changes(inputs.changes), ratios=told.ratios), recipe)
         today, environment = environment, _matching_axes(future[gridded], inputs.accepted, recipe)[0]
         notes.append(f"This is the scenario {scenario}: {told.source or 'changes'} on top of today's predictors.")
     environment, today = (e if e is None else _ready(e, sea_floor, recipe) for e in (environment, today))
@@ -113,6 +114,7 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None, scenar
         files=inputs.files,
         regions=inputs.regions,
         notes=notes,
+        mapped={"scenario": scenario, "months": months, "region": region, "resolution": resolution},
     )
     if "split" in recipe.observations.where:
         prepared.all_rows = _without_split(inputs.raw, matched, predictors, recipe)
@@ -226,12 +228,8 @@ def _ready(environment, sea_floor, recipe):
     traps = recipe.observations.traps
     if traps is not None and sea_floor is not None:
         environment = environment.where(sea_floor >= traps.horizon)
-    sea = environment[next(iter(environment.data_vars))]
-    flat = xr.zeros_like(
-        sea.isel({d: 0 for d in sea.dims if d not in ("latitude", "longitude")}, drop=True), dtype=float
-    )
-    fixed = {name: (flat + value).drop_attrs() for name, value in recipe.environment.fixed.items()}
-    return environment.assign(fixed)
+    flat = xr.zeros_like(environment["latitude"] * environment["longitude"], dtype=float).drop_attrs()
+    return environment.assign({name: flat + value for name, value in recipe.environment.fixed.items()})
 
 
 def _said_of_horizon(sea_floor, horizon):
@@ -255,20 +253,15 @@ def _mapped_part(prepared, recipe, *, months, region, resolution):
         prepared.notes.append(f"Only a part is mapped, or a coarser grid: {'; '.join(said)}.")
 
     def cut(grid):
-        if grid is None:
-            return None
-        grid = (
-            _layers_and_months(grid, recipe, months)
-            if isinstance(grid, xr.Dataset)
-            else grid.to_dataset(name=SEA_FLOOR)
-        )
         grid = select_region(grid, region) if region else grid
-        grid = regrid(grid, resolution) if resolution else grid
-        return grid[SEA_FLOOR] if list(grid) == [SEA_FLOOR] else grid
+        return regrid(grid, resolution) if resolution else grid
 
-    prepared.environment, prepared.today, prepared.sea_floor = (
-        cut(grid) for grid in (prepared.environment, prepared.today, prepared.sea_floor)
+    prepared.environment, prepared.today = (
+        grid if grid is None else cut(_layers_and_months(grid, recipe, months))
+        for grid in (prepared.environment, prepared.today)
     )
+    if prepared.sea_floor is not None:
+        prepared.sea_floor = cut(prepared.sea_floor)
     if not prepared.environment[prepared.predictors].to_array().notnull().any():
         msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
         raise SchemaError(msg)

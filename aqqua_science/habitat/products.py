@@ -10,6 +10,7 @@ import xarray as xr
 from aqqua_science import __version__
 from aqqua_science.files import replacing, write_json
 from aqqua_science.grids.calendars import DAYS_OF_MONTH
+from aqqua_science.habitat.publication import part_text
 from aqqua_science.optional import require
 
 
@@ -42,9 +43,10 @@ def write_geotiff(field, path, *, name):
     Returns
     -------
     list of str
-        Names of the bands: the mean (over months by their lengths), ``low`` and ``high`` of a map without months, the
-        share that lies inside the area of applicability, and the mean of each month. Empty, and nothing is written,
-        where cells are not evenly spaced or there is a depth axis.
+        Names of the bands: the mean (of the months by their lengths; as in a budget, a month without a value adds
+        nothing), ``low`` and ``high`` of a map without months, the share of the months inside the area of
+        applicability, and the mean of each month. Empty, and nothing is written, where cells are not evenly spaced or
+        there is an axis of depth or dates.
 
     Examples
     --------
@@ -55,7 +57,7 @@ def write_geotiff(field, path, *, name):
     >>> write_geotiff(xr.Dataset({"biomass": flat}), Path(tempfile.mkdtemp(), "map.tif"), name="biomass")
     ['mean']
     """
-    if "depth" in field[name].dims or not _is_regular(field):
+    if set(field[name].dims) - {"member", "month", "latitude", "longitude"} or not _is_regular(field):
         return []
     require("rioxarray", for_="maps")
     bands = _bands(field, name)
@@ -106,11 +108,16 @@ def write_sheet(result, field, path):
             if {"latitude", "longitude"} <= set(field[v].dims)
         ]
         + [
-            {"@type": "PropertyValue", "name": "global budget", "value": row["median"], "unitText": row["units"]}
+            {
+                "@type": "PropertyValue",
+                "name": "total of the mapped area",
+                "value": row["median"],
+                "unitText": row["units"],
+            }
             | {"minValue": row["low"], "maxValue": row["high"], "description": f"{row['level']:.0%} interval"}
         ],
         "measurementTechnique": about["source"],
-        "identifier": result["provenance"]["recipe_sha256"],
+        "identifier": result["provenance"]["recipe_sha256"] + part_text(result["provenance"]["mapped"]),
         "creator": {"@type": "SoftwareApplication", "name": "aqqua_science", "softwareVersion": __version__},
         "distribution": [
             {"@type": "DataDownload", "name": file, "encodingFormat": form}
@@ -133,9 +140,10 @@ def _bands(field, name):
         bands = {"mean": mean} | {v: field[v] for v in ("low", "high") if v in field}
         return bands | ({} if inside is None else {"inside": inside.where(mean.notnull())})
     days = xr.DataArray(DAYS_OF_MONTH[mean["month"].values - 1], {"month": mean["month"]}, ("month",))
-    bands = {"mean": mean.weighted(days).mean("month")}
+    known = mean.notnull()
+    bands = {"mean": mean.fillna(0).weighted(days).mean("month").where(known.any("month"))}
     if inside is not None:
-        bands["inside"] = inside.where(mean.notnull()).mean("month")
+        bands["inside"] = inside.where(known).weighted(days).mean("month")
     return bands | {f"month_{m:02}": mean.sel(month=m, drop=True) for m in mean["month"].values.tolist()}
 
 

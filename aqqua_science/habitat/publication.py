@@ -78,6 +78,28 @@ def describe_field(field, *, name, title, summary, credit="", history=""):
     return described.assign_attrs(_global_attributes(described, title, summary, credit, history))
 
 
+def part_text(mapped):
+    """
+    Say which part of a recipe's map it is, if not the whole.
+
+    Parameters
+    ----------
+    mapped : mapping
+        ``scenario``, ``months``, ``region`` and ``resolution``, None where not chosen.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> part_text({"scenario": "warm", "months": None, "resolution": 2.0}), part_text({"scenario": None})
+    (' (scenario warm, resolution 2.0)', '')
+    """
+    told = [f"{name} {value}" for name, value in mapped.items() if value is not None]
+    return f" ({', '.join(told)})" if told else ""
+
+
 def write_netcdf(field, path):
     """
     Write a field as compressed NetCDF-4, atomically.
@@ -136,7 +158,7 @@ def _global_attributes(field, title, summary, credit, history):
         "title": title,
         "summary": summary,
         "keywords": "EARTH SCIENCE > BIOSPHERE > ECOLOGICAL DYNAMICS, plankton, ocean, biomass, habitat model",
-        "source": "aqqua_science: boosted regression trees on imaging samples and gridded predictors",
+        "source": "aqqua_science: boosted regression trees on samples and gridded predictors",
         "history": history,
         "processing_level": "Level 4: model output from lower-level data",
         "acknowledgement": credit,

@@ -76,6 +76,27 @@ def has_skill(result):
     return bool(2 * stats.t.sf(statistic, freedom) < 0.05)
 
 
+def has_year(result):
+    """
+    Tell whether a map has several months, so that there is a year to draw.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_year({"budget": [{"month": "annual"}, {"month": 6}]})
+    False
+    """
+    return len({row["month"] for row in result["budget"] if isinstance(row["month"], int)}) > 1
+
+
 def global_row(result):
     """
     The row of the global annual budget.
@@ -313,7 +334,7 @@ def _regions(result):
     ]
     lines += [_budget_line(r["region"], r) for r in rows]
     lines += [_budget_line(f"global, month {r['month']}", r) for r in months]
-    if months:
+    if has_year(result):
         lines += ["", "![the year of each region](cycle.png)"]
     if further:
         lines += ["", f"`budget.csv` holds every month of every region, also those of {', '.join(further)}."]

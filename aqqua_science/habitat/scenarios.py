@@ -4,9 +4,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from aqqua_science.grids.environment import open_environment
+from aqqua_science.grids.files import open_sources
 from aqqua_science.grids.regridding import regrid
-from aqqua_science.habitat.budget import integrate, paired_totals
+from aqqua_science.habitat.budget import member_variable, region_totals
+from aqqua_science.habitat.units import budget_units, parse_units
 from aqqua_science.schema import SchemaError, nearest_name
+
+_KELVIN = ("k", "kelvin", "degk", "deg_k", "degree_kelvin", "degrees_kelvin")
 
 
 def add_changes(environment, changes, *, ratios=()):
@@ -29,13 +34,14 @@ def add_changes(environment, changes, *, ratios=()):
     Returns
     -------
     xarray.Dataset
-        Amounts that are nowhere negative today are not below 0, temperatures may be. Where a change is not known,
-        today's value stays.
+        Amounts, which have units and are nowhere negative today, are not below 0; temperatures may be. Where a change
+        is not known, also at a level or date that it does not have, today's value stays.
 
     Raises
     ------
     SchemaError
-        If a change is of no variable of `environment`, has months that it has not, or nothing changes.
+        If a change is of no variable of `environment`, has axes or units that do not go with it, lacks some of its
+        months, or nothing changes.
 
     Examples
     --------
@@ -48,7 +54,11 @@ def add_changes(environment, changes, *, ratios=()):
     {'sst': 13.0, 'chl': 1.0}
     """
     names = [str(name) for name in changes.data_vars]
-    for name in [*names, *ratios]:
+    for name in ratios:
+        if name not in names:
+            msg = f"ratios names {name!r}, of which the scenario holds no change.{nearest_name(name, names)}"
+            raise SchemaError(msg)
+    for name in names:
         if name not in environment:
             msg = (
                 f"the scenario changes {name!r}, which the grids do not hold.{nearest_name(name, environment)} "
@@ -61,36 +71,56 @@ def add_changes(environment, changes, *, ratios=()):
     found = {}
     for name, change in _on_grid(changes, environment).items():
         today = environment[name]
-        if "month" in change.dims and ("month" not in today.dims or not today["month"].isin(change["month"]).all()):
-            msg = (
-                f"the change of {name!r} has months that {name!r} has not. Give its annual mean, or all twelve months."
-            )
-            raise SchemaError(msg)
+        change = _like_today(change, today, is_ratio=name in ratios)
         future = today * change.fillna(1) if name in ratios else today + change.fillna(0)
         future = future.clip(min=0) if _is_amount(today) else future
         found[name] = future.transpose(*today.dims).astype(today.dtype).assign_attrs(today.attrs)
     return environment.assign(found)
 
 
-def budget_changes(field, today, *, level=0.9, **arguments):
+def open_changes(files):
+    """
+    Open the files of a scenario.
+
+    Parameters
+    ----------
+    files : list of pathlib.Path
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `open_environment`, but that a change of so many kelvin is one of so many degrees Celsius.
+    """
+    datasets = [dataset for _, dataset in open_sources(files)]
+    for dataset in datasets:
+        for variable in dataset.data_vars.values():
+            if str(variable.attrs.get("units", "")).strip().lower() in _KELVIN:
+                variable.attrs["units"] = "degC"
+    return open_environment(*datasets)
+
+
+def budget_changes(field, today, *, by="global", level=0.9, **arguments):
     """
     Compare the budgets of two fields of one model, region by region.
 
     Parameters
     ----------
     field, today : xarray.Dataset
-        Of one model with the same members, after `calibrate`: under a scenario and as observed.
+        Of one model with the same members, and the same ``replicates`` where they have any: under a scenario and as
+        observed.
+    by : str or path or geopandas.GeoDataFrame
+        As in `integrate`.
     level : float
     **arguments
-        Of `integrate`.
+        Of `region_totals`.
 
     Returns
     -------
     pandas.DataFrame
         `region`, `month`, `today` and `scenario` (totals of the mean of the members), `units`, and `ratio` with ``low``
         and ``high``: refits of the model on resampled blocks, each mapped under both, so that what they share cancels.
-        Whether the climate model is right, and whether plankton keeps its relation to its environment, is in none of
-        these numbers.
+        Regions in which either holds nothing are left out. Whether the climate model is right, and whether plankton
+        keeps its relation to its environment, is in none of these numbers.
 
     Examples
     --------
@@ -102,25 +132,55 @@ def budget_changes(field, today, *, level=0.9, **arguments):
     >>> budget_changes(today * 0.8, today)[["ratio", "low", "high"]].round(3).values.tolist()
     [[0.8, 0.8, 0.8]]
     """
-    after, before = (integrate(part, **arguments).set_index(["region", "month"]) for part in (field, today))
-    pairs = paired_totals(field, today, **arguments)
+    name = member_variable(field)
+    units = budget_units(field[name].attrs["units"], arguments.get("kind")).units
+    members = [region_totals(part, by=by, **arguments) for part in (field, today)]
+    refits = members
+    if "replicates" in field:
+        refits = [region_totals(part, name="replicates", by=by, **arguments) for part in (field, today)]
     rows = []
-    for key in [key for key in before.index if key in after.index and before["mean"][key] > 0]:
-        now, then, ratios = before.loc[key], after.loc[key], np.log(pairs[key])
-        centre, t = np.log(then["mean"] / now["mean"]), stats.t.ppf((1 + level) / 2, len(ratios) - 1)
-        half = t * np.std(ratios, ddof=1)
+    for key in members[1]:
+        then, now = (float(totals[key].mean()) for totals in members)
+        if not (then > 0 and now > 0):
+            continue
+        ratios = np.log(refits[0][key] / refits[1][key])
+        half = stats.t.ppf((1 + level) / 2, len(ratios) - 1) * np.std(ratios, ddof=1)
         rows.append(
-            {"region": key[0], "month": key[1], "today": now["mean"], "scenario": then["mean"]}
-            | {"units": now["units"], "ratio": float(np.exp(centre)), "level": level}
-            | {"low": float(np.exp(centre - half)), "high": float(np.exp(centre + half))}
+            {"region": key[0], "month": key[1], "today": now, "scenario": then, "units": units, "level": level}
+            | {"ratio": then / now, "low": then / now * np.exp(-half), "high": then / now * np.exp(half)}
         )
     return pd.DataFrame(rows)
 
 
+def _like_today(change, today, *, is_ratio):
+    """A change on the axes and in the units of today's variable."""
+    name, odd = today.name, sorted(set(change.dims) - set(today.dims))
+    if odd:
+        msg = f"the change of {name!r} has the axis {odd[0]}, which {name!r} has not. Take its mean over it."
+        raise SchemaError(msg)
+    if "month" in change.dims and not today["month"].isin(change["month"]).all():
+        msg = f"the change of {name!r} lacks months of {name!r}. Give its annual mean, or all twelve months."
+        raise SchemaError(msg)
+    # A level or date of today that the change does not have is not known to change.
+    change = change.reindex({axis: today[axis] for axis in change.dims if axis in today.indexes})
+    told = [str(field.attrs.get("units", "")).strip() for field in (change, today)]
+    if is_ratio or not all(told) or all(map(_is_temperature, told)):
+        return change
+    given, wanted = map(parse_units, told)
+    if not given.is_convertible(wanted):
+        msg = f"the change of {name!r} is in {told[0]!r}, {name!r} in {told[1]!r}. Bring the change to these units."
+        raise SchemaError(msg)
+    return change * float(given.convert(1.0, wanted))
+
+
+def _is_temperature(units):
+    return units.lower() in _KELVIN or units.lower().startswith(("deg", "celsius", "\u00b0c"))
+
+
 def _is_amount(field):
-    """Whether a variable has no meaning below 0: nowhere negative, and no temperature."""
-    is_temperature = str(field.attrs.get("units", "")).lower().startswith(("deg", "celsius"))
-    return not is_temperature and float(field.min()) >= 0
+    """Whether a variable has no meaning below 0: nowhere negative, with a unit that is none of temperature."""
+    units = str(field.attrs.get("units", "")).strip()
+    return bool(units) and not _is_temperature(units) and float(field.min()) >= 0
 
 
 def _on_grid(changes, environment):

@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from aqqua_science.plot.colours import format_units
+from aqqua_science.plot.colours import STYLE, format_units
 from aqqua_science.schema import SchemaError, require_columns
 
-_STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold"}
 _POINT, _WHOLE = "#7a1e61", "0.15"
 _PANELS = 12
 
@@ -43,7 +42,7 @@ def budget_chart(budget, *, ax=None, title=None):
     ['0.083 (0.06–0.1)']
     """
     rows = _order_rows(budget)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(9, 1.2 + 0.42 * len(rows)), dpi=150, layout="constrained").add_subplot()
         for place, row in zip(np.arange(len(rows))[::-1], rows.itertuples(), strict=True):
@@ -105,7 +104,7 @@ def cycle_chart(budget, *, regions=None, title=None):
     names = regions or sorted(order, key=lambda name: name != "global")[:_PANELS]
     n_columns = min(3, len(names))
     n_rows = -(-len(names) // n_columns)
-    with matplotlib.rc_context(_STYLE | {"axes.titlesize": 12}):
+    with matplotlib.rc_context(STYLE | {"axes.titlesize": 12}):
         figure = Figure(figsize=(4 * n_columns, 2.4 * n_rows + 0.6), dpi=150, layout="constrained")
         for place, name in enumerate(names, start=1):
             part = rows[rows["region"] == name].sort_values("month")
@@ -147,7 +146,7 @@ def waterfall_chart(ledger, *, units="", title=None):
     require_columns(ledger, ["source", "share", "low", "high"], what="the ledger")
     before = ledger[["low", "high"]].shift()
     places = np.arange(len(ledger))[::-1]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 1.4 + 0.45 * len(ledger)), dpi=150, layout="constrained")
         ax = figure.add_subplot()
         for place, row, low, high in zip(places, ledger.itertuples(), before["low"], before["high"], strict=True):

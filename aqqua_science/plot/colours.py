@@ -7,6 +7,9 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
+STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold"}
+"""Sizes that stay readable on a slide of 13.3 x 7.5 inches."""
+
 SKEWNESS = 5
 """A field of positive values is drawn on a log scale where its 98 % quantile exceeds the median this many times."""
 

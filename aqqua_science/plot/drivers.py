@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, project_mesh
-from aqqua_science.plot.maps import STYLE, draw_ground, place_legend
+from aqqua_science.plot.maps import MAP_STYLE, draw_ground, place_legend
 from aqqua_science.schema import SchemaError
 
 # Hues that stay apart when pale, most of them safe for colour-blind readers (Tol 2021); further drivers share the last.
@@ -68,7 +68,7 @@ def driver_map(drivers, *, ax=None, projection=None, title=None):
     shares = _shares(driver, names)
     # Colours go by flag and not by area, so that months can be compared.
     codes = (2.0 * driver.clip(max=len(_COLOURS) - 1) + xr.where(raises, 0, 1)).where(driver >= 0)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(MAP_STYLE):
         mesh = make_mesh(codes)
         if ax is None:
             if not isinstance(projection, ccrs.Projection):
@@ -139,7 +139,7 @@ def _keys(shares, names):
     keys = [
         Patch(
             color=_COLOURS[min(value, len(_COLOURS) - 1)],
-            label=f"{names[value].replace('_', ' ')} ({100 * share:.0f} %)",
+            label=f"{names[value].replace('_', ' ')} ({_percent(share)})",
         )
         for value, share in shares.items()
     ]

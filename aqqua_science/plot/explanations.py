@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from aqqua_science.plot.colours import format_units
+from aqqua_science.plot.colours import STYLE, format_units
 from aqqua_science.schema import SchemaError, require_columns
 
-_STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold"}
 _LINE, _DENSITY = "#7a1e61", "0.75"
 _COLUMNS = 3
 
@@ -50,7 +49,7 @@ def importance_chart(importance, *, ax=None, title=None):
     require_columns(importance, columns, what="the importance")
     rows = _numeric(importance, columns[1:]).sort_values("importance", ascending=False, kind="stable")
     places = np.arange(len(rows))[::-1]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(9, 1.6 + 0.42 * len(rows)), dpi=150, layout="constrained").add_subplot()
         ax.hlines(places, rows["lowest"], rows["highest"], color=_LINE, linewidth=1.5, alpha=0.5)
@@ -115,7 +114,7 @@ def response_chart(effects, *, order=None, units=None, labels=None, title=None):
         raise SchemaError(msg)
     n_rows = -(-len(names) // _COLUMNS)
     n_columns = min(len(names), _COLUMNS)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1 + 4 * n_columns, 0.8 + 2.8 * n_rows), dpi=150, layout="constrained")
         grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
         for ax, name in zip(grid.flat, names, strict=False):
@@ -170,7 +169,7 @@ def collinearity_chart(correlation, *, clusters=None, ax=None, title=None):
         names = sorted(names, key=lambda name: clusters[name])
     values = correlation.loc[names, names].to_numpy(dtype=float)
     size = len(names)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(3.4 + 0.62 * size, 2.4 + 0.5 * size), dpi=150, layout="constrained").add_subplot()
         cells = ax.imshow(values, cmap=cmocean.cm.balance, vmin=-1, vmax=1, aspect="auto")

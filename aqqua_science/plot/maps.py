@@ -16,16 +16,16 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from aqqua_science import __version__
 from aqqua_science.grids.land import natural_earth_dir
-from aqqua_science.plot.colours import choose_colours, choose_scale, describe_quantity, style_colour_bar
+from aqqua_science.plot.colours import STYLE, choose_colours, choose_scale, describe_quantity, style_colour_bar
 from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, project_mesh
 from aqqua_science.plot.layers import extrapolated, flatten, interval_width
 from aqqua_science.schema import SchemaError, nearest_name, require_columns
 
-STYLE = {"font.size": 12, "axes.titlesize": 14, "axes.titleweight": "bold", "hatch.linewidth": 0.5}
-"""Sizes that stay readable on a slide of 13.3 x 7.5 inches."""
+MAP_STYLE = STYLE | {"hatch.linewidth": 0.5}
 
 _LAND, _UNKNOWN, _SHORE, _INK = "0.78", "0.95", "0.35", "0.2"
 
+_CREDIT_SIZES, _CREDIT_POINTS = (11, 9, 8, 7, 6, 5), 52
 _PLACES = [(0.03, 0.25, 0.58, 0.56), (0.65, 0.585, 0.33, 0.26), (0.65, 0.15, 0.33, 0.26)]
 
 # cartopy's own default is the working directory; a folder that the user chose stays
@@ -76,7 +76,7 @@ def field_map(field, *, ax=None, projection=None, samples=None, outside=None, ti
     'Biomass'
     """
     mesh = make_mesh(field)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(MAP_STYLE):
         if ax is None:
             if not isinstance(projection, ccrs.Projection):
                 projection = choose_projection(mesh, name=projection)
@@ -137,7 +137,7 @@ def summary_map(field, *, name, samples=None, title=None, budget_text=None):
     distance = flatten(field["dissimilarity_index"])[0] if "dissimilarity_index" in field else share
     distance = distance.where(mean.notnull()).assign_attrs(units="1")
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(MAP_STYLE):
         figure = Figure(figsize=(13.3, 7.5), dpi=150)
         projection = choose_projection(make_mesh(mean))
         large, upper, lower = (figure.add_axes(place, projection=projection, anchor="N") for place in _PLACES)
@@ -161,10 +161,15 @@ def _write_around(figure, title, budget_text, credit):
     figure.text(0.03, 0.955, title, size=min(22, 22 * 70 / len(title)), weight="bold", va="center")
     if budget_text:
         figure.text(0.03, 0.9, budget_text, size=15, va="center", color=_INK)
-    short = textwrap.shorten(credit or "", 230, placeholder=" and others")
-    credits = [short, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]
-    lines = textwrap.fill("; ".join(filter(None, credits)), width=95)
-    figure.text(0.03, 0.012, lines, size=11, va="bottom", color="0.4")
+    credits = "; ".join(filter(None, [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]))
+    # Owners and licences are told whole: in smaller letters where they are many.
+    fitting = [size for size in _CREDIT_SIZES if size * len(_lines(credits, size)) <= _CREDIT_POINTS]
+    size = fitting[0] if fitting else _CREDIT_SIZES[-1]
+    figure.text(0.03, 0.012, "\n".join(_lines(credits, size)), size=size, va="bottom", color="0.4")
+
+
+def _lines(text, size):
+    return textwrap.wrap(text, width=round(95 * _CREDIT_SIZES[0] / size))
 
 
 def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels=True):

@@ -10,7 +10,6 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import Recipe, run_recipe
-from aqqua_science.habitat.report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +71,6 @@ def test_the_report_tells(world):
     assert "responses.png" in text
     assert "drivers.png" in text
     assert json.loads((folder / "map" / "result.json").read_text(encoding="utf-8")) == result
-    # Results of maps that were made before explanations still have their report.
-    write_report({k: v for k, v in result.items() if k != "explanation"}, folder / "old.md")
-    assert "What the predictors do" not in (folder / "old.md").read_text(encoding="utf-8")
 
 
 def test_what_is_not_asked_for_is_left_out(world):

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import BoostedTrees, Recipe, predict_grid, run_recipe
+from aqqua_science.habitat.inputs import find_inputs
 from aqqua_science.habitat.ledger import uncertainty_ledger
 from aqqua_science.schema import SchemaError
 
@@ -90,12 +91,33 @@ def test_columns_that_are_not_there_are_refused(world):
         ledger_of(world, counts="n_objects")
 
 
-def test_a_sea_floor_is_kept(world):
-    model, table, field, warmth = world
-    floor = xr.full_like(warmth["warmth"], 100.0)
-    given = {"target": "biomass", "environment": warmth, "row": ROW, "arguments": {"depth": (0, 200)}}
-    shallow = uncertainty_ledger(model, table, field.assign(sea_floor_depth=floor), factors={"a": 0.1}, **given)
-    assert_allclose(shallow["log_sd"], [0.2, 0.1], rtol=1e-6)
+def test_only_water_above_the_sea_floor_counts(world):
+    """Draws that differ in the north alone spread the total by how much of the water lies there."""
+    _, table, field, warmth = world
+    north = table["latitude"] > 0
+    split = table.assign(low=np.where(north, 2.0, 10.0), high=np.where(north, 20.0, 10.0))
+    model = BoostedTrees("tweedie", scale=1.0, n_trees=60, n_members=2).fit(split[["warmth"]], split["high"])
+    given = {"target": "high", "environment": warmth, "row": ROW, "arguments": {"depth": (0, 200)}}
+    given["draws"] = {"north": ["low", "high"]}
+    whole = uncertainty_ledger(model, split, field, **given).set_index("source").loc["north", "log_sd"]
+    assert_allclose(whole, np.log(30 / 12) / 2, rtol=0.15)
+    shallow_north = xr.where(warmth["warmth"] > 0, 1.0, 200.0)
+    south = uncertainty_ledger(model, split, field.assign(sea_floor_depth=shallow_north), **given)
+    assert south.set_index("source").loc["north", "log_sd"] < 0.1 * whole
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [{"draws": {"a": ["carbon_1", "carbon_2"]}, "factors": {"a": 0.1}}, {"factors": {"sampling": 0.1}}],
+)
+def test_two_sources_of_one_name_are_refused(world, sources):
+    with pytest.raises(SchemaError, match="is there twice, or told anyway"):
+        ledger_of(world, **sources)
+
+
+def test_a_total_without_an_interval_has_no_ledger(world):
+    with pytest.raises(ValueError, match="no interval to take apart"):
+        ledger_of(world, row=ROW | {"low": np.nan})
 
 
 def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
@@ -122,6 +144,31 @@ def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
     row = result["budget"][0]
     assert ledger["low"].iloc[-1] < row["low"] < row["median"] < row["high"] < ledger["high"].iloc[-1]
     assert run_recipe(Recipe(**told), data=tmp_path)[0]["uncertainty"] == []
-    odd = Recipe(**told, uncertainty={"draws": {"shape": "shape_1"}})
-    with pytest.raises(SchemaError, match="'shape_1' names 1 columns of the table; it needs two or more"):
-        run_recipe(odd, data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"uncertainty": {"draws": {"shape": "shape_1"}}},
+            "'shape_1' names 1 columns of the table; it needs two or more",
+        ),
+        ({"uncertainty": {"counts": "m"}}, "the samples .*'m'"),
+        ({"uncertainty": {"factors": {"sampling": 1.0}}}, "'sampling' is there twice"),
+        ({"uncertainty": {"objectives": ["gamma"]}}, "'gamma' takes no zeros"),
+        ({"environment": {"files": ["grid.nc"], "fixed": {"mesh": 200}}}, "the samples .*'mesh'"),
+    ],
+)
+def test_what_a_recipe_names_is_looked_for_at_once(tmp_path, change, message):
+    grid = regular_grid(30.0)
+    (0 * grid["latitude"] * grid["longitude"]).to_dataset(name="warmth").to_netcdf(tmp_path / "grid.nc")
+    table = pd.DataFrame({"latitude": [1.0, 2.0], "longitude": 3.0, "biomass": [0.0, 1.0], "shape_1": 1.0, "n": 2})
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    told = {
+        "title": "A test",
+        "observations": {"file": "samples.csv", "target": "biomass", "units": "mg m-3"},
+        "environment": {"files": ["grid.nc"]},
+        "budget": {"depth": [0, 100]},
+    }
+    with pytest.raises(SchemaError, match=message):
+        find_inputs(Recipe(**told | change), folders=[tmp_path])

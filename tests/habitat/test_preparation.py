@@ -1,5 +1,7 @@
 """From the files of a recipe to a table and a grid, along every axis a grid may have."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from aqqua_science.habitat.observations import NO_CONSENT, contributors_of
 from aqqua_science.habitat.preparation import find_sea_floor, prepare
 from aqqua_science.samples.martin import martin_curve
 from aqqua_science.schema import SchemaError
+from aqqua_science.terminal import run_and_draw
 
 
 def grid_of(**axes):
@@ -267,3 +270,32 @@ def test_gaps_in_time_are_filled_from_months_nearby_and_it_is_said(tmp_path):
     assert filled.sel(month=1) > filled.sel(month=3)
     assert len(inputs.table) == 2
     assert any("temperature 12.5 %" in note for note in inputs.notes)
+
+
+def test_deployments_at_other_depths_are_told_apart(flux_inputs):
+    inputs = flux_inputs(between=[100, 200])
+    outside = inputs.rejected["reason"].value_counts()
+    assert outside.to_dict() == {"outside the depths that are used, 100 to 200 m": 4}
+    assert inputs.table["n_deployments"].sum() + 4 == 10
+
+
+def test_dated_grids_make_a_map_with_all_its_files(tmp_path):
+    """A grid with dates has no year to draw and no raster, and everything else."""
+    rng, dates = np.random.default_rng(0), pd.date_range("2020-01-15", periods=3, freq="30D")
+    grid = regular_grid(15.0).assign_coords(time=dates)
+    dims = ("time", "latitude", "longitude")
+    warmth = xr.DataArray(rng.uniform(0, 30, [grid.sizes[d] for d in dims]), grid.coords, dims)
+    warmth.to_dataset(name="warmth").to_netcdf(tmp_path / "grid.nc")
+    table = pd.DataFrame({"latitude": rng.uniform(-80, 80, 150), "longitude": rng.uniform(-180, 180, 150)})
+    table = table.assign(time=rng.choice(dates, 150), biomass=rng.gamma(1, 1, 150))
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    (tmp_path / "recipe.toml").write_text(
+        'title = "A"\n[observations]\nfile = "samples.csv"\ntarget = "biomass"\nunits = "mg m-3"\n'
+        '[environment]\nfiles = ["grid.nc"]\n[model]\nn_members = 2\nn_trees = 5\n[budget]\ndepth = [0, 100]\n'
+    )
+    run_and_draw(tmp_path / "recipe.toml", out=tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"result.json", "report.md", "map.png", "budget.csv", "field.nc"} <= left
+    assert "map.tif" not in left
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", (tmp_path / "out" / "report.md").read_text())
+    assert set(pictures) <= left

@@ -9,10 +9,12 @@ import rasterio
 import xarray as xr
 from numpy.testing import assert_allclose
 
-from aqqua_science.grids import open_environment, regular_grid
+from aqqua_science.grids import cell_area, open_environment, regular_grid
 from aqqua_science.grids.calendars import DAYS_OF_MONTH
+from aqqua_science.habitat.budget import region_totals
 from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
 from aqqua_science.habitat.publication import describe_field
+from aqqua_science.habitat.units import budget_units
 
 
 def field_of(*, months=False, step=10.0):
@@ -58,7 +60,8 @@ def test_what_a_raster_cannot_hold_is_not_written(tmp_path):
     field = field_of()
     uneven = field.isel(latitude=[0, 1, 2, 5, 9])
     layered = field.expand_dims(depth=[5.0, 50.0])
-    for odd in (uneven, layered):
+    dated = field.expand_dims(time=pd.to_datetime(["2020-01-01", "2020-02-01"]))
+    for odd in (uneven, layered, dated):
         assert write_geotiff(odd, tmp_path / "map.tif", name="biomass") == []
     assert not (tmp_path / "map.tif").exists()
 
@@ -78,7 +81,7 @@ def result():
     return {
         "title": "Copepods",
         "budget": [row, row | {"region": "Arctic Ocean"}],
-        "provenance": {"recipe": recipe, "recipe_sha256": "abc"},
+        "provenance": {"recipe": recipe, "recipe_sha256": "abc", "mapped": {"months": [6], "region": None}},
     }
 
 
@@ -96,7 +99,18 @@ def test_a_catalogue_learns_what_where_and_how_sure(result, tmp_path):
     assert (sheet["@context"], sheet["@type"], sheet["name"]) == ("https://schema.org/", "Dataset", "Copepods")
     assert sheet["spatialCoverage"]["geo"]["box"] == "-90 -180 90 180"
     assert (sheet["license"], sheet["creditText"]) == ("CC BY 4.0", "A. Person")
+    assert sheet["identifier"] == "abc (months [6])"
     told = {v["name"]: v for v in sheet["variableMeasured"]}
     assert told["biomass"]["unitText"] == "mg m-3"
-    assert (told["global budget"]["minValue"], told["global budget"]["maxValue"]) == (0.06, 0.11)
+    assert (told["total of the mapped area"]["minValue"], told["total of the mapped area"]["maxValue"]) == (0.06, 0.11)
     assert [d["name"] for d in sheet["distribution"]] == ["field.nc"]
+
+
+def test_a_month_without_a_value_adds_nothing_to_the_mean_as_in_a_budget(tmp_path):
+    field = field_of(months=True)
+    dark = field["biomass"].where((field["month"] < 11) | (field["latitude"] < 60))
+    write_geotiff(field.assign(biomass=dark), tmp_path / "map.tif", name="biomass")
+    again = open_environment(tmp_path / "map.tif")
+    total = float((again["mean"] * cell_area(again)).sum())
+    expected = region_totals(dark.to_dataset(), depth=(0, 1))["global", "annual"].mean()
+    assert_allclose(total * budget_units("mg m-3").factor, expected, rtol=1e-6)

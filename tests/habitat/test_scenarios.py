@@ -1,5 +1,7 @@
 """Changes on top of today's fields, and budgets under them: worlds where the answer is known beforehand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import Recipe, run_recipe
-from aqqua_science.habitat.scenarios import add_changes, budget_changes
+from aqqua_science.habitat.scenarios import add_changes, budget_changes, open_changes
 from aqqua_science.schema import SchemaError
 
 
@@ -53,7 +55,12 @@ def test_a_change_on_a_coarser_grid_is_interpolated():
     ("change", "message"),
     [
         (lambda today: today.rename(sst="SST"), "changes 'SST', which the grids do not hold. Did you mean 'sst'"),
-        (lambda today: today[["sst"]].isel(month=[0, 1]), "the change of 'sst' has months that 'sst' has not"),
+        (lambda today: today[["sst"]].isel(month=[0, 1]), "the change of 'sst' lacks months of 'sst'"),
+        (lambda today: today[["sst"]].expand_dims(depth=[5.0]), "the change of 'sst' has the axis depth"),
+        (
+            lambda today: today["nitrate"].assign_attrs(units="kg").to_dataset(),
+            "the change of 'nitrate' is in 'kg', 'nitrate' in 'umol kg-1'",
+        ),
         (lambda today: today[[]], "changes no variable"),
     ],
 )
@@ -137,3 +144,40 @@ def test_regions_that_one_of_two_fields_lacks_are_not_mistaken_for_others():
     assert set(rows.index) == {"global", "60S-30S", "30S-0", "0-30N", "30N-60N", "60N-90N"}
     assert_allclose(rows.loc[["0-30N", "30N-60N", "60N-90N"], "ratio"], 2)
     assert_allclose(rows.loc[["60S-30S", "30S-0"], "ratio"], 0.5)
+
+
+def test_a_ratio_of_nothing_is_refused():
+    with pytest.raises(
+        SchemaError, match=r"ratios names 'nitrat', of which the scenario holds no change\. Did you mean"
+    ):
+        add_changes(fields(), 0 * fields()[["nitrate"]], ratios=["nitrat"])
+
+
+def test_a_level_whose_change_is_not_known_stays_as_it_is():
+    today = fields()[["sst"]].expand_dims(depth=[0.0, 10.0, 50.0])
+    change = 0 * today.isel(depth=[0, 2]) - 1
+    future = add_changes(today, change)["sst"]
+    assert future["depth"].values.tolist() == [0, 10, 50]
+    assert_allclose(future.sel(depth=[0, 50]), today["sst"].sel(depth=[0, 50]) - 1)
+    assert_allclose(future.sel(depth=10), today["sst"].sel(depth=10))
+
+
+def test_units_of_changes_are_brought_to_those_of_today(tmp_path):
+    today = fields()
+    nitrate = (0 * today["nitrate"] - 0.5e-3).assign_attrs(units="mmol kg-1")
+    assert_allclose(add_changes(today, nitrate.to_dataset())["nitrate"], (today["nitrate"] - 0.5).clip(min=0))
+    warmer = (0 * today["sst"] + 2).assign_attrs(units="K").to_dataset()
+    warmer.to_netcdf(tmp_path / "warmer.nc")
+    assert_allclose(add_changes(today, open_changes([tmp_path / "warmer.nc"]))["sst"], today["sst"] + 2)
+
+
+def test_the_map_of_a_scenario_says_so(world, tmp_path):
+    result, field = run(world, scenario="warm", out=tmp_path)
+    today, present = run(world)
+    assert result["title"] == field.attrs["title"] == "Flux, scenario warm"
+    assert result["provenance"]["mapped"]["scenario"] == "warm"
+    assert "scenario warm" in field.attrs["history"]
+    assert (today["title"], present.attrs["title"]) == ("Flux", "Flux")
+    sheet = json.loads((tmp_path / "product.json").read_text())
+    assert sheet["identifier"].endswith("(scenario warm)")
+    assert {v["name"]: v["unitText"] for v in sheet["variableMeasured"]}["inside"] == "1"
