@@ -18,7 +18,7 @@ def _figures(field, result, **map_options):
     """The map, the year of each region where there are months, and what the predictors do."""
     import pandas as pd
 
-    from aqqua_science.habitat.report import has_year
+    from aqqua_science.habitat.budget_text import has_year
     from aqqua_science.plot import (
         cycle_chart,
         driver_map,
@@ -55,7 +55,7 @@ def tell(result, out, as_json):
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    from aqqua_science.habitat.report import estimate_text, global_row, number
+    from aqqua_science.habitat.budget_text import estimate_text, global_row, number
 
     row = global_row(result)
     print(result["title"])

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from aqqua_science.files import replacing
-from aqqua_science.habitat.report import global_row, has_skill, number
+from aqqua_science.habitat.budget_text import global_row, number
+from aqqua_science.habitat.report import has_skill
 
 MAPS = Path(__file__).resolve().parents[1] / "maps"
 CREDIT = "Biomass from UVP5 images and predictors: Drago et al. 2022, Frontiers in Marine Science 9: 894372 (article CC BY 4.0)"

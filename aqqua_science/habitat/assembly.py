@@ -1,5 +1,7 @@
 """A recipe's work between its inputs and its files: fit, test, map, calibrate, add up."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -75,7 +77,9 @@ def compute(recipe, inputs, *, stage):
     }
     budget = _by_regions(inputs.regions, lambda by: integrate(field, by=by, **arguments))
     sensitivity = assess_sensitivity(recipe, model, inputs, field=field, arguments=arguments)
-    outside = 1 - sensitivity["inside_applicability"]["mean"] / budget["mean"].iloc[0]
+    outside = fractions["extrapolated_area_fraction"]
+    if recipe.budget.kind != "mean":
+        outside = 1 - sensitivity["inside_applicability"]["mean"] / budget["mean"].iloc[0]
     result = {
         "title": title_of(recipe, inputs),
         "budget": budget.to_dict("records"),
@@ -120,10 +124,10 @@ def fit_model(recipe, table, predictors):
 
 def _mapped(recipe, model, inputs, environment):
     """The field of the members, and the sea floor below it."""
-    amounts = budget_units(recipe.observations.units)
-    name = amounts.quantity
+    amounts = budget_units(recipe.observations.units, recipe.budget.kind)
+    name = re.sub(r"\W", "_", recipe.observations.target) if amounts.kind == "mean" else amounts.quantity
     field = predict_grid(model, environment, name=name, units=recipe.observations.units)
-    field[name].attrs["long_name"] = f"carbon {name}" if amounts.units.startswith("PgC") else name
+    field[name].attrs["long_name"] = f"carbon {name}" if amounts.units.startswith("PgC") else name.replace("_", " ")
     if inputs.sea_floor is None:
         return field
     floor = inputs.sea_floor.astype(np.float32).drop_attrs()

@@ -171,7 +171,8 @@ def assess_sensitivity(recipe, model, inputs, *, field, arguments):
         return {"mean": row["mean"], "units": row["units"]}
 
     found = {}
-    if SEA_FLOOR in field and recipe.budget.clip_to_seafloor is not False and recipe.budget.depth:
+    clipped = recipe.budget.depth and recipe.budget.clip_to_seafloor is not False and recipe.budget.kind != "mean"
+    if SEA_FLOOR in field and clipped:
         found["full_thickness"] = total(field, clip_to_seafloor=False)
     found["inside_applicability"] = total(field.assign({name: field[name].where(field["inside"] == 1)}))
     if inputs.all_rows is not None:

@@ -15,7 +15,7 @@ from aqqua_science.schema import SchemaError
 
 def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_seafloor=None, level=0.9):
     """
-    Add a field up to totals of regions and months, with their intervals.
+    Add a field up to totals of regions and months, or average it, with intervals.
 
     Parameters
     ----------
@@ -28,8 +28,9 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
         As in `grids.label_regions`: "global", "basins", "latitude bands" or a file of polygons.
     name : str, optional
         Variable to add up; by default the one that has members.
-    kind : {"stock", "flux"}, optional
-        Checked against the units when given.
+    kind : {"stock", "flux", "mean"}, optional
+        The first two are checked against the units. ``"mean"`` averages over area (over water, if the field has a depth
+        axis) what does not add up, such as diversity or size; read "mean" for "total" below.
     clip_to_seafloor : bool, optional
         Whether water below the sea floor is left out, by the field's `sea_floor_depth`; by default
         when the field has it.
@@ -75,10 +76,10 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
     amounts = budget_units(field[name].attrs.get("units", ""), kind)
     weights = amounts.factor * _cell_measure(field, name, amounts.per, depth, clip_to_seafloor)
     labels = label_regions(field, by)
-    members = _totals(field[name], weights, labels)
+    members = _sums(field[name], weights, labels, amounts)
     shares = _block_shares(field, name, weights, labels)
     calibration, refits = _calibration_of(field, name)
-    replicates = None if refits is None else _totals(field[refits], weights, labels)
+    replicates = None if refits is None else _sums(field[refits], weights, labels, amounts)
     extent = _extents(field, name, amounts.per, depth, clip_to_seafloor, labels)
     rows = [
         {"region": region, "month": month}
@@ -111,7 +112,7 @@ def region_totals(field, *, name=None, depth=None, by="global", kind=None, clip_
     members = member_variable(field)
     amounts = budget_units(field[members].attrs.get("units", ""), kind)
     weights = amounts.factor * _cell_measure(field, members, amounts.per, depth, clip_to_seafloor)
-    return _totals(field[name or members], weights, label_regions(field, by))
+    return _sums(field[name or members], weights, label_regions(field, by), amounts)
 
 
 def member_variable(field):
@@ -152,7 +153,19 @@ def _cell_measure(field, name, per, depth, clip):
             msg = f"{name} is an amount per area, and yet has a depth axis; select one depth before adding up."
             raise SchemaError(msg)
         return area
+    if per == "mean" and "depth" not in field[name].dims:
+        return area
     return area * layer_thickness(field, depth, clip_to_seafloor=clip)
+
+
+def _sums(values, weights, labels, amounts):
+    """Totals, or the means that they are of where the values do not add up."""
+    totals = _totals(values, weights, labels)
+    if amounts.kind != "mean":
+        return totals
+    extent = _totals(values.notnull().where(values.notnull()), weights, labels)
+    with np.errstate(invalid="ignore"):
+        return {key: total / extent[key] for key, total in totals.items()}
 
 
 def _totals(values, weights, labels):

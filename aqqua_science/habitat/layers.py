@@ -3,8 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from aqqua_science.grids.geometry import cell_edges
-from aqqua_science.grids.layers import SEA_FLOOR
+from aqqua_science.grids.layers import SEA_FLOOR, layer_bounds
 from aqqua_science.schema import SchemaError, nearest_name
 
 
@@ -42,7 +41,7 @@ def layer_thickness(field, depth, *, clip_to_seafloor=None):
         raise SchemaError(msg)
     top, bottom = (xr.DataArray(float(d)) for d in depth)
     if "depth" in field.dims:
-        top, bottom = _clipped_layers(field["depth"], *depth)
+        top, bottom = _clipped_layers(field, *depth)
     clip = SEA_FLOOR in field if clip_to_seafloor is None else clip_to_seafloor
     if clip and SEA_FLOOR not in field:
         msg = (
@@ -56,8 +55,10 @@ def layer_thickness(field, depth, *, clip_to_seafloor=None):
     return bottom - top
 
 
-def _clipped_layers(levels, top, bottom):
-    """Upper and lower bound of each depth level inside the wanted range."""
-    edges = cell_edges(levels.values, lower=0) if levels.size > 1 else np.array([top, bottom], dtype=float)
-    bounds = [xr.DataArray(e, {"depth": levels}, ("depth",)).clip(top, bottom) for e in (edges[:-1], edges[1:])]
-    return bounds[0], bounds[1]
+def _clipped_layers(field, top, bottom):
+    """Upper and lower bound of each depth level inside the wanted range; a lone level without bounds is all of it."""
+    levels = field["depth"]
+    is_bare = levels.size == 1 and levels.attrs.get("bounds") not in field.variables
+    bounds = ([float(top)], [float(bottom)]) if is_bare else layer_bounds(field)
+    upper, lower = (xr.DataArray(b, {"depth": levels}, ("depth",)).clip(top, bottom) for b in bounds)
+    return upper, lower

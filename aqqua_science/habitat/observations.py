@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aqqua_science.habitat.units import budget_units
 from aqqua_science.samples.pangaea import is_pangaea, read_pangaea
 from aqqua_science.samples.traps import pool_fluxes, trap_fluxes
 from aqqua_science.schema import VOCABULARY, SchemaError, add_standard_names, nearest_name, require_columns, screen
@@ -158,7 +157,7 @@ def select(table, observations):
     Raises
     ------
     SchemaError
-        If a column or a value of `where` is missing, units cannot be used, or nothing is left.
+        If a column or a value of `where` is missing, or nothing is left.
 
     Examples
     --------
@@ -168,7 +167,6 @@ def select(table, observations):
     >>> [len(part) for part in select(table, wanted)]
     [1, 1]
     """
-    budget_units(observations.units)
     renames = {observations.time: "time", observations.volume: "volume_m3", observations.group: "group"}
     renames.pop(None, None)
     require_columns(table, [*renames, observations.target, "latitude", "longitude"], what=observations.file)

@@ -88,10 +88,16 @@ def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None
     in_memory = not predictors.chunks
     predictors = predictors.chunk(chunks or block_lengths(predictors, per_cell=len(model.models_)))
     with threads_of(model) if in_memory else nullcontext():
-        field = _field(model, predictors, name=name, units=units)
+        field = _field(model, predictors, name=name, units=units).assign_coords(_depth_bounds(env))
         if path is not None:
             return _write(field, path, name=name)
         return _load(field, name=name) if in_memory and chunks is None else field
+
+
+def _depth_bounds(env):
+    """The bounds of the levels, where they are known: a budget adds up over them."""
+    name = env["depth"].attrs.get("bounds") if "depth" in env.dims else None
+    return {name: env.coords[name]} if name in env.coords else {}
 
 
 def _checked_path(to):

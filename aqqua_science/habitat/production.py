@@ -121,9 +121,10 @@ def _stages(bar):
 
 def _write(out, result, field, inputs, draw):
     """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
+    from aqqua_science.habitat.budget_text import estimate_text, global_row
     from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
     from aqqua_science.habitat.publication import write_netcdf
-    from aqqua_science.habitat.report import estimate_text, global_row, write_report
+    from aqqua_science.habitat.report import write_report
 
     for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png", "uncertainty.png", *_EXPLAINED):
         (out / stale).unlink(missing_ok=True)

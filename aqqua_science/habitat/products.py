@@ -10,6 +10,7 @@ import xarray as xr
 from aqqua_science import __version__
 from aqqua_science.files import replacing, write_json
 from aqqua_science.grids.calendars import DAYS_OF_MONTH
+from aqqua_science.habitat.budget_text import is_mean
 from aqqua_science.habitat.publication import part_text
 from aqqua_science.optional import require
 
@@ -110,7 +111,7 @@ def write_sheet(result, field, path):
         + [
             {
                 "@type": "PropertyValue",
-                "name": "total of the mapped area",
+                "name": f"{'mean' if is_mean(result) else 'total'} of the mapped area",
                 "value": row["median"],
                 "unitText": row["units"],
             }

@@ -119,7 +119,7 @@ class Budget(_Part):
     depth: tuple[float, float] | None = None
     regions: list[str] = Field(default=["basins"], min_length=1)
     clip_to_seafloor: StrictBool | None = None
-    kind: Literal["stock", "flux"] | None = None
+    kind: Literal["stock", "flux", "mean"] | None = None
 
     @field_validator("regions", mode="before")
     @classmethod

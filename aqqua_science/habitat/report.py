@@ -6,6 +6,18 @@ from pathlib import Path
 from scipy import stats
 
 from aqqua_science.files import replacing
+from aqqua_science.habitat.budget_text import (
+    amount_text,
+    estimate_text,
+    global_row,
+    is_mean,
+    ledger_section,
+    number,
+    references_section,
+    regions_section,
+    scenario_section,
+    sensitivity_section,
+)
 from aqqua_science.habitat.predictor_text import predictor_section
 
 _SCHEMES = {
@@ -30,15 +42,15 @@ def write_report(result, path):
     sections = [
         _headline,
         _remarks,
-        _scenario,
-        _references,
+        scenario_section,
+        references_section,
         _skill,
         _applicability,
         _interval,
-        _ledger,
-        _sensitivity,
+        ledger_section,
+        sensitivity_section,
         predictor_section,
-        _regions,
+        regions_section,
         _inputs,
         _odmap,
     ]
@@ -76,106 +88,20 @@ def has_skill(result):
     return bool(2 * stats.t.sf(statistic, freedom) < 0.05)
 
 
-def has_year(result):
-    """
-    Tell whether a map has several months, so that there is a year to draw.
-
-    Parameters
-    ----------
-    result : dict
-        Of `run_recipe`.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> has_year({"budget": [{"month": "annual"}, {"month": 6}]})
-    False
-    """
-    return len({row["month"] for row in result["budget"] if isinstance(row["month"], int)}) > 1
-
-
-def global_row(result):
-    """
-    The row of the global annual budget.
-
-    Parameters
-    ----------
-    result : dict
-        Of `run_recipe`.
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> global_row({"budget": [{"region": "global", "month": "annual", "median": 1.0}]})["median"]
-    1.0
-    """
-    return next(row for row in result["budget"] if row["region"] == "global" and row["month"] == "annual")
-
-
-def number(value):
-    """
-    A number as people read it: three significant digits.
-
-    Parameters
-    ----------
-    value : float or None
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> number(0.083512), number(1234.5), number(None)
-    ('0.0835', '1,230', 'not known')
-    """
-    if value is None or value != value:
-        return "not known"
-    digits = f"{value:.3g}"
-    return f"{float(digits):,.0f}" if abs(value) >= 1000 and abs(value) < 1e6 else digits
-
-
-def estimate_text(row):
-    """
-    An estimate with its interval and units.
-
-    Parameters
-    ----------
-    row : dict
-        Of a budget.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> estimate_text({"median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"})
-    '0.08 PgC (90 % interval 0.06-0.1)'
-    """
-    if row["low"] is None or row["low"] != row["low"]:
-        return f"{number(row['median'])} {row['units']} (no interval)"
-    return f"{number(row['median'])} {row['units']} ({100 * row['level']:g} % interval {number(row['low'])}-{number(row['high'])})"
-
-
 def _scheme(result, name):
     return next((row for row in result["validation"] if row["scheme"] == name), None)
 
 
 def _headline(result):
     row = global_row(result)
-    lines = [f"**The mapped ocean holds {estimate_text(row)}**"]
-    if row["units"].endswith("yr-1"):
-        lines = [f"**Through the mapped ocean pass {estimate_text(row)}**"]
-    lines[0] += f" over {number(row['area_m2'] / 1e12)} million km²."
+    opening, adding = "The mapped ocean holds", "adds up to"
+    if is_mean(result):
+        opening, adding = f"The mean of {_target(result)} is", "has a mean of"
+    elif row["units"].endswith("yr-1"):
+        opening = "Through the mapped ocean pass"
+    lines = [f"**{opening} {estimate_text(row)}** over {number(row['area_m2'] / 1e12)} million km²."]
     lines.append(
-        f"The map itself, before the correction by held-out blocks, adds up to {number(row['mean'])} {row['units']}; "
+        f"The map itself, before the correction by held-out blocks, {adding} {amount_text(row['mean'], row)}; "
         f"its members alone spread over {number(row['member_low'])}-{number(row['member_high'])}, which is not an interval "
         "that covers (in virtual oceans it held the truth one time in five)."
     )
@@ -199,47 +125,12 @@ def _headline(result):
     return "\n\n".join(lines)
 
 
+def _target(result):
+    return result["provenance"]["recipe"]["observations"]["target"].replace("_", " ")
+
+
 def _remarks(result):
     return result["provenance"]["recipe"]["remarks"]
-
-
-def _scenario(result):
-    if not result["changes"]:
-        return ""
-    first = result["changes"][0]["regions"]
-    rows = [r for r in result["changes"] if r["month"] == "annual" and r["regions"] == first]
-    lines = [
-        "## Against today",
-        "",
-        f"| region | today ({rows[0]['units']}) | scenario | ratio | {rows[0]['level']:.0%} of refits |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['region']} | {number(r['today'])} | {number(r['scenario'])} | {number(r['ratio'])} | {number(r['low'])}-{number(r['high'])} |"
-        for r in rows
-    ]
-    return "\n".join(lines) + (
-        "\n\nThe same refits of the model are mapped under both, so what they share cancels. Whether the climate model is right, and "
-        "whether plankton keeps its relation to its environment, is in none of these numbers; where the scenario leaves the "
-        "environment that was sampled, the map is hatched."
-    )
-
-
-def _references(result):
-    if not result["references"]:
-        return ""
-    row = global_row(result)
-    lines = [_beside(row, reference) for reference in result["references"]]
-    return "\n".join(["## Beside published values", "", *(f"- {line}" for line in lines)])
-
-
-def _beside(row, reference):
-    told = f"{reference['source']}: {number(reference['value'])} {reference['units']}. "
-    inside = row["low"] is not None and row["low"] <= reference["value"] <= row["high"]
-    return told + (
-        f"Our map adds up to {number(row['mean'])} {row['units']}, {row['mean'] / reference['value']:.2f} times that; the "
-        f"published value lies {'inside' if inside else 'outside'} our interval."
-    )
 
 
 def _skill(result):
@@ -260,7 +151,7 @@ def _applicability(result):
     return (
         "## Where the map leaves its samples\n\n"
         f"{blocked:.1%} of the mapped area lies outside the area of applicability (Meyer and Pebesma 2021) when its "
-        f"threshold is set with the blocked folds, {random:.1%} with random folds. It is counted in the budget and hatched on the map."
+        f"threshold is set with the blocked folds, {random:.1%} with random folds. It is counted in the estimate and hatched on the map."
     )
 
 
@@ -268,7 +159,7 @@ def _interval(result):
     interval = result["interval"]
     text = (
         "## The intervals\n\n"
-        f"Of the total: refits on resampled blocks of 20 degrees and a held-out correction of which half is applied "
+        f"Of the {'mean' if is_mean(result) else 'total'}: refits on resampled blocks of 20 degrees and a held-out correction of which half is applied "
         f"(factor {math.exp(interval['log_correction']):.3f}; {interval['n_blocks']} blocks; effective share of "
         f"the samples {interval['effective_fraction']:.0%}). In simulated surveys of this kind such intervals held the truth in "
         "85-95 % of cases; a bias shared by all samples is in none of them.\n\n"
@@ -277,81 +168,6 @@ def _interval(result):
     if interval["member_envelope_coverage_95"] is not None:
         text += f" The 95 % envelope of the members held {interval['member_envelope_coverage_95']:.0%} of the samples that no member had seen."
     return text
-
-
-def _ledger(result):
-    rows, row = result["uncertainty"], global_row(result)
-    if not rows:
-        return ""
-    wide = stats.norm.ppf((1 + row["level"]) / 2)
-    lines = [
-        "## What the uncertainty is made of",
-        "",
-        f"| source | alone, {row['level']:.0%} of the time within ± | share of the variance | interval with all above ({row['units']}) |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['source']} | {math.expm1(wide * r['log_sd']):.0%} | {r['share']:.0%} | {number(r['low'])}-{number(r['high'])} |"
-        for r in rows
-    ]
-    lines += ["", "![what the uncertainty is made of](uncertainty.png)"]
-    return "\n".join(lines) + (
-        "\n\nThe last interval holds all that is named here; the budget below holds sampling alone. Errors of each sample for itself are "
-        "part of the sampling; errors that all samples share are in no resampling and are added on the logarithmic scale."
-    )
-
-
-def _sensitivity(result):
-    found, row = result["sensitivity"], global_row(result)
-    steps = []
-    if "full_thickness" in found:
-        steps.append(("the map, as if the sea were nowhere shallower than the layer", found["full_thickness"]["mean"]))
-    steps.append(("the map as made", row["mean"]))
-    steps.append(("only where its samples speak for it (area of applicability)", found["inside_applicability"]["mean"]))
-    if row["median"] != row["mean"]:
-        steps.append(("corrected by half of what held-out blocks suggest: the estimate", row["median"]))
-    lines = ["## What each choice does", "", f"| choice | {row['units']} |", "|---|---|"]
-    lines += [f"| {label} | {number(value)} |" for label, value in steps]
-    if "all_rows" in found:
-        rows = found["all_rows"]
-        lines += [
-            f"| the map, fitted on all {rows['n_samples']} rows instead of the split's {result['n_samples']} | {number(rows['mean'])} |",
-            "",
-            "Which rows are fitted is a choice that no spread of members shows; its effect is part of the real uncertainty of this estimate.",
-        ]
-    return "\n".join(lines)
-
-
-def _regions(result):
-    first = result["budget"][0]["regions"]
-    rows = [r for r in result["budget"] if r["month"] == "annual" and r["regions"] == first]
-    further = sorted({r["regions"] for r in result["budget"]} - {first})
-    months = [r for r in result["budget"] if r["month"] != "annual" and r["region"] == "global"]
-    lines = [
-        "## Budget\n",
-        f"| region | estimate ({rows[0]['units']}) | 90 % interval | map before correction | million km² | in sampled blocks |",
-        "|---" * 6 + "|",
-    ]
-    lines += [_budget_line(r["region"], r) for r in rows]
-    lines += [_budget_line(f"global, month {r['month']}", r) for r in months]
-    if has_year(result):
-        lines += ["", "![the year of each region](cycle.png)"]
-    if further:
-        lines += ["", f"`budget.csv` holds every month of every region, also those of {', '.join(further)}."]
-    if len(rows) == 1:
-        return "\n".join(lines)
-    return "\n".join(lines) + (
-        "\n\nRegions add up to the global row. Their intervals do not: errors of regions are correlated, so intervals must "
-        "not be added. In virtual oceans the intervals of regions held the truth in 95 % of cases where more than 60 % of the amount "
-        "lay in blocks with samples, and in 85 % elsewhere."
-    )
-
-
-def _budget_line(label, r):
-    return (
-        f"| {label} | {number(r['median'])} | {number(r['low'])}-{number(r['high'])} | {number(r['mean'])} | "
-        f"{number(r['area_m2'] / 1e12)} | {r['sampled_share']:.0%} |"
-    )
 
 
 def _inputs(result):
@@ -382,7 +198,7 @@ def _odmap(result):
         "Model: settings": ", ".join(f"{k} {v}" for k, v in model["parameters"].items() if v is not None),
         "Assessment: folds": f"{recipe['validation']['folds']} folds, blocks of {recipe['validation']['blocks_degrees']:g} degrees",
         "Prediction: extent": f"{result['n_cells']} cells",
-        "Prediction: uncertainty": "of totals and of cells, as above",
+        "Prediction: uncertainty": "of totals or means and of cells, as above",
         "Software": ", ".join(f"{k} {v}" for k, v in result["provenance"]["versions"].items() if v),
         "Recipe": result["provenance"]["recipe_sha256"],
     }

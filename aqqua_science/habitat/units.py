@@ -25,7 +25,7 @@ _MEASURES = [
 
 @dataclass(frozen=True)
 class BudgetUnits:
-    """How a field adds up: ``budget = factor * sum(value * m3 or m2)`` in `units`."""
+    """How a field adds up: ``budget = factor * sum(value * m3 or m2)`` in `units`, or their average for a mean."""
 
     units: str
     factor: float
@@ -85,8 +85,9 @@ def budget_units(text, kind=None):
     ----------
     text : str
         Units of the target.
-    kind : {"stock", "flux"}, optional
-        Checked against the units when given.
+    kind : {"stock", "flux", "mean"}, optional
+        The first two are checked against the units; ``"mean"``, for what does not add up (diversity, sizes, rates),
+        keeps the units, whatever they are.
 
     Returns
     -------
@@ -102,11 +103,14 @@ def budget_units(text, kind=None):
     >>> budget_units("mg m-3").units, budget_units("mg m-2 d-1").units
     ('PgC', 'PgC yr-1')
     """
+    if kind == "mean":
+        parse_units(text)
+        return BudgetUnits(str(text), 1.0, "mean", kind)
     found = _match(parse_units(text), str(text))
     if found is None:
         msg = (
             f"units {text!r} cannot be added up to a budget: a budget needs an amount per volume or per area, "
-            f"optionally per time. Use for example {_EXAMPLES}."
+            f"optionally per time. Use for example {_EXAMPLES}; or average it with kind = 'mean'."
         )
         raise SchemaError(msg)
     if kind not in (None, found.kind):

@@ -1,6 +1,7 @@
 """Budgets against sums done by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from scipy import stats
 
 from aqqua_science.grids import cell_area, regular_grid
 from aqqua_science.grids.calendars import DAYS_OF_MONTH
-from aqqua_science.habitat import integrate
+from aqqua_science.habitat import BoostedTrees, integrate, predict_grid
 from aqqua_science.schema import SchemaError
 
 WGS84_AREA_M2 = 5.10065621724088e14
@@ -146,3 +147,60 @@ def test_total_spread_is_not_the_sum_of_cell_spreads():
 def test_what_is_missing_is_named(arguments, message):
     with pytest.raises(SchemaError, match=message):
         integrate(field_of(np.ones((2, 18, 36))), **arguments)
+
+
+def hemispheres(south, north, *, n_months=1):
+    values = np.full((2, n_months, 18, 36), float(south))
+    values[:, :, 9:] = north
+    return values
+
+
+def test_what_does_not_add_up_is_averaged_over_area():
+    """Two equal hemispheres: the mean is the middle, whatever the units."""
+    field = field_of(hemispheres(1, 3)[:, 0], units="1")
+    budget = integrate(field, by="latitude bands", kind="mean").set_index("region")
+    assert_allclose(budget.loc["global", ["mean", "member_low"]].astype(float), 2, rtol=1e-12)
+    assert set(budget["mean"].drop("global").round(12)) == {1.0, 3.0}
+    assert budget["units"].unique().tolist() == ["1"]
+
+
+def test_an_annual_mean_counts_each_mapped_cell_and_day_once():
+    """The south is not mapped in January: (31 * 3 / 2 + 28.25 * 2) / (31 / 2 + 28.25) and so on."""
+    values = hemispheres(1, 3, n_months=2)
+    values[:, 0, :9] = np.nan
+    field = field_of(values, units="um", dims=("member", "month", "latitude", "longitude"), month=[1, 2])
+    budget = integrate(field, kind="mean").set_index("month")["mean"]
+    january, february = DAYS_OF_MONTH[:2]
+    assert_allclose(budget[[1, 2]], [3, 2], rtol=1e-12)
+    assert_allclose(budget["annual"], (january * 3 / 2 + february * 2) / (january / 2 + february), rtol=1e-12)
+
+
+def test_a_mean_over_levels_weighs_their_water():
+    field = field_of(np.ones((2, 18, 36))).expand_dims(depth=[50.0, 250.0], axis=1)
+    field = field.assign(biomass=(field["biomass"] * xr.DataArray([1.0, 5.0], dims="depth")).assign_attrs(units="1"))
+    field["depth"].attrs = {"units": "m", "positive": "down", "bounds": "depth_bounds"}
+    field["depth_bounds"] = (("depth", "bounds"), [[0.0, 100.0], [100.0, 400.0]])
+    field = field.set_coords("depth_bounds")
+    row = integrate(field, depth=(0, 400), kind="mean").iloc[0]
+    assert_allclose(row["mean"], (100 * 1 + 300 * 5) / 400, rtol=1e-12)
+
+
+def test_a_map_keeps_the_bounds_of_its_levels():
+    """Two levels of 100 and 300 m whose midway would be at 150 m."""
+    grid = regular_grid(30.0).assign_coords(depth=("depth", [50.0, 250.0], {"units": "m", "bounds": "depth_bounds"}))
+    grid = grid.assign_coords(depth_bounds=(("depth", "bounds"), [[0.0, 100.0], [100.0, 400.0]]))
+    grid["warmth"] = grid["depth"] + 0 * grid["latitude"] + 0 * grid["longitude"]
+    table = pd.DataFrame({"warmth": np.tile([50.0, 250.0], 50)})
+    model = BoostedTrees(
+        "log", n_members=2, n_trees=200, learning_rate=0.3, min_child_weight=1, resampling="stratified"
+    )
+    model.fit(table, table["warmth"])
+    row = integrate(predict_grid(model, grid, units="mg m-3"), depth=(0, 400)).iloc[0]
+    assert_allclose(row["mean"], WGS84_AREA_M2 * (100 * 50 + 300 * 250) / 1e18, rtol=0.01)
+
+
+def test_a_calibrated_mean_has_the_interval_of_its_refits():
+    values = hemispheres(1, 3)[:, 0] * np.array([0.9, 1.1])[:, None, None]
+    row = integrate(field_of(values, units="1").assign_attrs(CALIBRATION), kind="mean").iloc[0]
+    half = np.sqrt((np.log(1.1 / 0.9) ** 2 / 2) * stats.t.ppf(0.95, 1) ** 2 + 0.01 * stats.norm.ppf(0.95) ** 2)
+    assert_allclose([row["low"], row["median"], row["high"]], 2 * np.exp([0.1 - half, 0.1, 0.1 + half]), rtol=1e-6)
