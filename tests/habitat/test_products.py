@@ -77,7 +77,7 @@ def result():
         "units": "PgC",
         "level": 0.9,
     }
-    recipe = {"licence": "CC BY 4.0"}
+    recipe = {"licence": "CC BY 4.0", "budget": {"kind": None}}
     return {
         "title": "Copepods",
         "budget": [row, row | {"region": "Arctic Ocean"}],
