@@ -1,6 +1,7 @@
 """Predictors that follow from what a grid holds: mixing, light, seasons and fronts."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import xarray as xr
 from aqqua_science.grids.climatologies import is_monthly
 from aqqua_science.grids.fronts import gradient
 from aqqua_science.grids.stratification import mixed_layer_depth, strongest_stratification
-from aqqua_science.grids.sunlight import day_length, mean_solar_elevation
+from aqqua_science.grids.sunlight import HOURS_FROM_NOON, day_length, elevation_from_noon, mean_solar_elevation
 from aqqua_science.schema import SchemaError, nearest_name
 
 _COMMON_YEAR = 2001
@@ -40,6 +41,7 @@ def derive(env, names, *, using=None):
           temperature and salinity with depth, by TEOS-10;
         - ``euphotic_depth`` (m), from chlorophyll in mg m-3;
         - ``day_length`` (h) and ``solar_elevation`` (degrees, the mean over 24 hours), from the date and latitude;
+          ``hourly_solar_elevation`` has the further axis ``hour`` (from noon), over which `predict_grid` averages;
         - ``season``: ``season_sine`` and ``season_cosine`` of the month, which is shifted by six in the south, so that
           the same number means the same season in both hemispheres;
         - ``<variable>_gradient``: how steeply a variable changes, in its units per 100 km: fronts;
@@ -185,6 +187,14 @@ def _solar_elevation(env, _using):
     return {"solar_elevation": _by_latitude(env, mean_solar_elevation, **attrs)}
 
 
+def _hourly_solar_elevation(env, _using):
+    steps = [_by_latitude(env, partial(elevation_from_noon, hours=hours)) for hours in HOURS_FROM_NOON]
+    hour = xr.DataArray(list(HOURS_FROM_NOON), dims="hour", attrs={"long_name": "hours from noon", "units": "h"})
+    found = xr.concat(steps, "hour").assign_coords(hour=hour)
+    said = {"standard_name": "solar_elevation_angle", "long_name": "elevation of the sun, by hours from noon"}
+    return {"hourly_solar_elevation": found.assign_attrs(said, units="degree")}
+
+
 def _season(env, _using):
     dim, _ = _days(env)
     month = env["month"] if dim == "month" else env["time"].dt.month
@@ -215,5 +225,6 @@ _RECIPES = {
     "euphotic_depth": _light,
     "day_length": _day_length,
     "solar_elevation": _solar_elevation,
+    "hourly_solar_elevation": _hourly_solar_elevation,
     "season": _season,
 }

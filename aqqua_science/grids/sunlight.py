@@ -6,6 +6,9 @@ _EPOCH = np.datetime64("2000-01-01T12:00:00", "ns")  # J2000.0
 _RISING = -0.8333  # degrees: the upper limb on the horizon, seen through the atmosphere
 _HOUR_ANGLES = np.radians(np.arange(1.25, 360, 2.5))
 
+HOURS_FROM_NOON = (1.0, 3.0, 5.0, 7.0, 9.0, 11.0)
+"""Six states of the sun that stand for a day: each for two hours before noon and two after."""
+
 
 def sun_position(time):
     """
@@ -92,6 +95,33 @@ def mean_solar_elevation(latitude, time):
     declination, _ = sun_position(time)
     latitude, declination = np.broadcast_arrays(latitude, declination)
     return sum(_elevation(latitude, declination, angle) for angle in _HOUR_ANGLES) / len(_HOUR_ANGLES)
+
+
+def elevation_from_noon(latitude, time, *, hours):
+    """
+    Elevation of the sun so many hours before or after local noon.
+
+    Parameters
+    ----------
+    latitude : array_like
+        Degrees.
+    time : array_like of datetime64
+        A time of the day, UTC.
+    hours : float
+        From noon.
+
+    Returns
+    -------
+    numpy.ndarray
+        Degrees.
+
+    Examples
+    --------
+    >>> elevation_from_noon([0.0, 60.0], np.datetime64("2024-03-20T12:00"), hours=6).round(0)
+    array([0., 0.])
+    """
+    declination, _ = sun_position(time)
+    return _elevation(latitude, declination, np.radians(15 * hours))
 
 
 def day_length(latitude, time):

@@ -13,6 +13,7 @@ from scipy.special import expit
 from tqdm.dask import TqdmCallback
 
 from aqqua_science.habitat.blockwise import (
+    HOUR,
     block_lengths,
     dims_of,
     fill_cells,
@@ -156,7 +157,9 @@ def dominant_driver(model, env, *, n_members=MAP_MEMBERS, chunks=None):
             solid=solid_predictors(predictors),
         )
         contribution = xr.DataArray(values, dims=("predictor", *dims_of(predictors)), name="contribution")
-        contribution = contribution.assign_coords({"predictor": names, **predictors.coords})
+        contribution = contribution.assign_coords(
+            {"predictor": names, **predictors.drop_dims(HOUR, errors="ignore").coords}
+        )
         if in_memory and chunks is None:
             with TqdmCallback(desc="explaining the map", leave=False, disable=not has_screen()):
                 contribution = contribution.compute()

@@ -11,6 +11,9 @@ from aqqua_science.schema import SchemaError, nearest_name
 DIMENSIONS = ("month", "time", "depth", "latitude", "longitude")
 """Dimensions that predictors may have, in the order of the field."""
 
+HOUR = "hour"
+"""A further dimension of predictors that change in the course of a day: results are means over it."""
+
 GAP, LAND = 1, 2
 """Status of a cell that lacks some predictor, and of one that is land or below the sea floor."""
 
@@ -52,9 +55,10 @@ def grid_predictors(model, env):
             raise SchemaError(msg)
     predictors = env[list(names)]
     dims = set(predictors.dims)
-    if not dims <= set(DIMENSIONS) or {"month", "time"} <= dims:
+    if not dims <= {*DIMENSIONS, HOUR} or {"month", "time"} <= dims:
         msg = (
-            f"predictors may have the dimensions {DIMENSIONS}, and month or time but not both; got {sorted(dims)}. "
+            f"predictors may have the dimensions {DIMENSIONS} (and {HOUR}, over which results are averaged), "
+            f"and month or time but not both; got {sorted(dims)}. "
             "Rename or select the others; open_environment does so for files."
         )
         raise SchemaError(msg)
@@ -75,8 +79,8 @@ def block_lengths(predictors, *, per_cell):
     -------
     dict of str to int
     """
-    cells = max(1, BLOCK_VALUES // per_cell)
-    lengths = {}
+    lengths = {HOUR: predictors.sizes[HOUR]} if HOUR in predictors.dims else {}
+    cells = max(1, BLOCK_VALUES // (per_cell * lengths.get(HOUR, 1)))
     for dim in reversed(dims_of(predictors)):
         chunks = [max(p.chunksizes.get(dim, [p.sizes[dim]])) for p in predictors.values() if dim in p.dims]
         lengths[dim] = min(*chunks, cells, predictors.sizes[dim])
@@ -137,6 +141,8 @@ def map_blocks(function, predictors, *, dtype, new_axes=None, **keywords):
     """
     Apply a function to aligned blocks of all predictors; those without some dimension get it with length 1.
 
+    Where predictors change with the hour of the day, the result is the mean over the hours.
+
     Parameters
     ----------
     function : callable
@@ -155,14 +161,22 @@ def map_blocks(function, predictors, *, dtype, new_axes=None, **keywords):
     dask.array.Array
     """
     dims = dims_of(predictors)
+    out = [*(new_axes or {}), *dims]
+    if HOUR in predictors.dims:
+        dims, keywords = [*dims, HOUR], keywords | {"function": function, "result_dtype": dtype}
+        function = _mean_of_day
     arrays = [
         predictor.expand_dims([dim for dim in dims if dim not in predictor.dims]).transpose(*dims).data
         for predictor in predictors.values()
     ]
     pairs = [part for array in arrays for part in (array, dims)]
-    out = [*(new_axes or {}), *dims]
     meta = np.empty((0,) * len(out), dtype=dtype)
-    return da.blockwise(function, out, *pairs, new_axes=new_axes, dtype=dtype, meta=meta, **keywords)
+    how = {"new_axes": new_axes, "dtype": dtype, "meta": meta, "concatenate": True}
+    return da.blockwise(function, out, *pairs, **how, **keywords)
+
+
+def _mean_of_day(*predictors, function, result_dtype, **keywords):
+    return function(*predictors, **keywords).mean(axis=-1).astype(result_dtype)
 
 
 def cell_status(*predictors, solid):

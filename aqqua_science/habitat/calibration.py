@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import intervals
+from aqqua_science.habitat.blockwise import HOUR
 from aqqua_science.habitat.budget import member_variable
 from aqqua_science.habitat.folds import BLOCK_DEGREES, largest_blocks
 from aqqua_science.habitat.prediction import predict_grid
@@ -150,6 +151,8 @@ def _held_out(model, table, target, volume):
 def _domain(values, environment):
     """Predictors and areas of the cells that hold a prediction, thinned to a workable number."""
     present = values.isel(member=0).notnull()
+    if HOUR in environment.dims:
+        present = present.expand_dims({HOUR: environment.sizes[HOUR]})
     area = cell_area(values).broadcast_like(present).transpose(*present.dims)
     where = np.flatnonzero(present.values)
     if where.size > _MAX_DOMAIN_CELLS:

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from aqqua_science import schema
+from aqqua_science.habitat.blockwise import HOUR
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.predictor_space import PredictorSpace, complete_samples, least_similarity
 
@@ -40,7 +41,8 @@ def area_of_applicability(training, env, *, predictors, weights=None, folds=None
         On the grid of `env`: ``dissimilarity_index``; ``inside`` (1 where the index is at most the threshold, else
         0); ``local_point_density``, the number of training samples within the threshold; ``mess``. Where a
         predictor is missing the index and MESS are NaN, and the cell is not inside. Attributes: ``threshold``,
-        ``mean_training_distance``, ``n_training``, ``n_training_dropped``.
+        ``mean_training_distance``, ``n_training``, ``n_training_dropped``. Of predictors that change with the ``hour``
+        of the day, index, density and MESS are means over the hours.
 
     Raises
     ------
@@ -96,7 +98,19 @@ def area_of_applicability(training, env, *, predictors, weights=None, folds=None
         },
         attrs=_attributes(space),
     )
-    return _like(area, env)
+    return _like(_mean_of_day(area), env)
+
+
+def _mean_of_day(area):
+    """One value for the day, where predictors change with its hours."""
+    if HOUR not in area.dims:
+        return area
+    known = area["dissimilarity_index"].notnull().all(HOUR)
+    mean = area.mean(HOUR, keep_attrs=True)
+    inside = (mean["dissimilarity_index"] <= area.attrs["threshold"]) & known
+    density = mean["local_point_density"].round().astype(np.int32).assign_attrs(area["local_point_density"].attrs)
+    inside = inside.astype(np.int8).assign_attrs(area["inside"].attrs)
+    return mean.assign(inside=inside, local_point_density=density)
 
 
 def dissimilarity(training, grid, *, weights=None, folds=None, predictors=None):

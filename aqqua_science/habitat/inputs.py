@@ -94,6 +94,8 @@ def check_columns(recipe, table):
     for source, pattern in told.draws.items():
         draw_columns(table, pattern, source)
     needs_positive = "gamma" in told.objectives or (told.counts and recipe.model.objective == "gamma")
+    if recipe.environment.day_and_night:
+        require_columns(table, ["time"], what="samples whose sun is asked for (environment.day_and_night)")
     if needs_positive and (told.counts or (table[recipe.observations.target] <= 0).any()):
         msg = (
             "the objective 'gamma' takes no zeros, and samples or surveys with redrawn counts hold some. "

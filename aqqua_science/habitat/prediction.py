@@ -16,6 +16,7 @@ from tqdm.dask import TqdmCallback
 
 from aqqua_science.habitat.blockwise import (
     GAP,
+    HOUR,
     LAND,
     block_lengths,
     cell_status,
@@ -42,7 +43,8 @@ def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None
         Fitted on a table whose columns are variables of `env`.
     env : xarray.Dataset
         Predictors with dimensions out of month (or time), depth, latitude, longitude; other variables are
-        ignored. Backed by Dask the result is lazy and computes on whatever cluster is at hand.
+        ignored. Where some change with the ``hour`` of the day, such as the elevation of the sun, the prediction is
+        the mean over the hours. Backed by Dask the result is lazy and computes on whatever cluster is at hand.
     name : str
         Of the predicted variable.
     units : str, optional
@@ -135,7 +137,8 @@ def _field(model, predictors, *, name, units):
         "model": json.dumps(model.settings_),
     }
     dims = ("member", *dims_of(predictors))
-    return xr.Dataset({name: (dims, values, described)}, {"member": member, **predictors.coords}, attributes)
+    coords = {"member": member, **predictors.drop_dims(HOUR, errors="ignore").coords}
+    return xr.Dataset({name: (dims, values, described)}, coords, attributes)
 
 
 def _predict_block(*predictors, model, solid):

@@ -15,7 +15,9 @@ from aqqua_science.grids.subsetting import select_region
 from aqqua_science.habitat.inputs import check_predictors
 from aqqua_science.habitat.layers import layer_thickness
 from aqqua_science.habitat.observations import NO_CONSENT, select
+from aqqua_science.habitat.recipe import SUN
 from aqqua_science.habitat.scenarios import add_changes, open_changes
+from aqqua_science.samples.daylight import join_sun
 from aqqua_science.samples.matchup import join_environment
 from aqqua_science.samples.seasons import join_seasons
 from aqqua_science.schema import SchemaError
@@ -76,10 +78,10 @@ def prepare(recipe, inputs, *, months=None, region=None, resolution=None, scenar
     """
     read, filled = _harmonised(recipe, inputs.grids)
     everything = _with_derived(read, recipe)
-    names, fixed = [str(name) for name in everything.data_vars], recipe.environment.fixed
+    names, sampled = [str(name) for name in everything.data_vars], recipe.environment.sampled
     check_predictors(recipe, names)
-    predictors = recipe.environment.predictors or [*names, *fixed]
-    gridded = [name for name in predictors if name not in fixed]
+    predictors = recipe.environment.predictors or [*names, *sampled]
+    gridded = [name for name in predictors if name not in sampled]
     environment, notes = _matching_axes(everything[gridded], inputs.accepted, recipe)
     notes.extend(filled)
     table, unmatched = _joined(inputs.accepted, environment, predictors, recipe)
@@ -213,6 +215,9 @@ def _joined(table, environment, predictors, recipe):
     joined = join(
         table.drop(columns=clash), environment, depth="mean" if layered else "nearest", time=time
     ).reset_index(drop=True)
+    if recipe.environment.day_and_night:
+        joined = join_sun(joined)
+        joined["match_reason"] = joined["match_reason"].where(joined["solar_reason"] == "", joined["solar_reason"])
     gaps = joined[predictors].isna()
     lost = gaps.any(axis=1) if recipe.model.missing == "refuse" else gaps.all(axis=1)
     missing = pd.Series([", ".join(gaps.columns[row]) for row in gaps.to_numpy()], joined.index, dtype=object)
@@ -230,6 +235,12 @@ def _ready(environment, sea_floor, recipe):
         environment = environment.where(sea_floor >= traps.horizon)
     flat = xr.zeros_like(environment["latitude"] * environment["longitude"], dtype=float).drop_attrs()
     return environment.assign({name: flat + value for name, value in recipe.environment.fixed.items()})
+
+
+def _with_sun(environment):
+    """The elevation of the sun at several hours of each month's days; maps average over them."""
+    derived = derive(environment, ["hourly_solar_elevation"])
+    return derived.rename(hourly_solar_elevation=SUN)
 
 
 def _said_of_horizon(sea_floor, horizon):
@@ -260,9 +271,14 @@ def _mapped_part(prepared, recipe, *, months, region, resolution):
         grid if grid is None else cut(_layers_and_months(grid, recipe, months))
         for grid in (prepared.environment, prepared.today)
     )
+    if recipe.environment.day_and_night:
+        prepared.environment = _with_sun(prepared.environment)
+        prepared.today = None if prepared.today is None else _with_sun(prepared.today)
+        prepared.notes.append("The sun of each sample is a predictor; the map is the mean over day and night.")
     if prepared.sea_floor is not None:
         prepared.sea_floor = cut(prepared.sea_floor)
-    if not prepared.environment[prepared.predictors].to_array().notnull().any():
+    gridded = [name for name in prepared.predictors if name not in recipe.environment.sampled]
+    if gridded and not any(prepared.environment[name].notnull().any() for name in gridded):
         msg = f"there is no sea with these predictors in the mapped part (region {region}). Choose another --region."
         raise SchemaError(msg)
     return prepared

@@ -13,6 +13,9 @@ from aqqua_science.schema import SchemaError, nearest_name
 
 Scalar = str | int | float | bool
 
+SUN = "solar_elevation"
+"""The predictor that tells day from night."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,12 +56,18 @@ class Environment(_Part):
     derived: list[str] = []
     using: dict[str, str] = {}
     fixed: dict[str, float] = {}
+    day_and_night: StrictBool = False
+
+    @property
+    def sampled(self):
+        """Predictors that the samples have by themselves."""
+        return [*self.fixed, *([SUN] if self.day_and_night else [])]
 
     @property
     def further(self):
         """Predictors that no file holds."""
         pairs = {"season": ["season_sine", "season_cosine"]}
-        return [n for name in self.derived for n in pairs.get(name, [name])] + list(self.fixed)
+        return [n for name in self.derived for n in pairs.get(name, [name])] + self.sampled
 
 
 class Scenario(_Part):
@@ -188,6 +197,17 @@ class Recipe(_Part):
     @classmethod
     def _one_or_several(cls, given):
         return [given] if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _one_sun(self):
+        told = self.environment
+        if told.day_and_night and SUN in (*told.derived, *told.fixed):
+            msg = f"environment.day_and_night brings {SUN} by itself: take {SUN} out of derived and fixed"
+            raise ValueError(msg)
+        if told.day_and_night and told.predictors and SUN not in told.predictors:
+            msg = f"environment.day_and_night brings {SUN}, which is not among the predictors: add it to them"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _groups_are_named(self):

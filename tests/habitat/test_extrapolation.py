@@ -322,3 +322,16 @@ def test_applicability_of_the_copepod_map(shared_data):
     assert 0.02 < outside[15] < 0.10
     assert 0.003 < outside[30] < 0.03
     assert_allclose(list(negative.values()), 0.023, atol=0.001)
+
+
+def test_a_cell_belongs_to_the_area_by_the_mean_of_its_day():
+    """The index of 12.0 is 0 and that of 25.0 far off: together they are outside."""
+    training = pd.DataFrame({"temperature": [10.0, 11.0, 12.0, 13.0, 14.0]})
+    hours = xr.Dataset(
+        {"temperature": (("longitude", "hour"), [[12.0, 12.2], [12.0, 25.0]])}, {"longitude": [0.5, 1.5]}
+    )
+    both = area_of_applicability(training, hours, predictors=["temperature"])
+    alone = [area_of_applicability(training, hours.isel(hour=i), predictors=["temperature"]) for i in (0, 1)]
+    expected = (alone[0]["dissimilarity_index"] + alone[1]["dissimilarity_index"]) / 2
+    assert_allclose(both["dissimilarity_index"], expected)
+    assert both["inside"].values.tolist() == [1, 0]

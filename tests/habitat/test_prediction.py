@@ -181,3 +181,15 @@ def test_blocks_are_whole_parallels_that_hold_all_members_within_the_limit(model
     monkeypatch.setattr(blockwise, "BLOCK_VALUES", 500)
     lazy = predict_grid(model, ocean.chunk({"month": 2, "latitude": 18}))
     assert lazy["biomass"].chunks == ((3,), (1, 1), (4, 4, 4, 4, 2), (36,))  # 3 * 1 * 4 * 36 = 432 values
+
+
+@pytest.mark.parametrize("chunks", [None, {"latitude": 7}])
+def test_predictors_that_change_over_the_day_give_the_mean_of_its_hours(model, ocean, chunks):
+    """As if the map were made for each hour; cells without value stay so, and are counted once."""
+    shift = xr.DataArray([-9.0, 0.0, 4.0], {"hour": [2, 10, 18]}, ("hour",))
+    day = ocean.assign(temperature=ocean["temperature"] + shift)
+    hours = [predict_grid(model, ocean.assign(temperature=ocean["temperature"] + s))["biomass"] for s in shift.values]
+    field = predict_grid(model, day, chunks=chunks)
+    assert field["biomass"].dims == ("member", "month", "latitude", "longitude")
+    xr.testing.assert_allclose(field["biomass"], xr.concat(hours, "hour").mean("hour", skipna=False), rtol=1e-6)
+    assert field.attrs["share_predictor_missing"] == 1 / (2 * 18 * 32)
