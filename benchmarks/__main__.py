@@ -1,11 +1,11 @@
-"""`python -m benchmarks [NAME ...]` measures and prints ratios; `coverage`, `codecs`, `learners` print their tables."""
+"""`python -m benchmarks [NAME ...]` measures and prints ratios; the others print their tables."""
 
 import argparse
 import importlib
 import sys
 
 SPEED = ("matchup", "boosting", "prediction", "extrapolation", "environment", "storage", "curation", "pretraining")
-OTHERS = ("codecs", "coverage", "learners")
+OTHERS = ("codecs", "coverage", "harder_oceans", "learners")
 
 
 def main():

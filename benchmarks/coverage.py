@@ -9,11 +9,12 @@ from scipy.stats import binom
 from tqdm import tqdm
 
 from aqqua_science.grids import cell_area, label_regions
+from aqqua_science.grids.calendars import DAYS_OF_MONTH
 from aqqua_science.habitat import BoostedTrees, calibrate, integrate, predict_grid
 from aqqua_science.samples import join_environment
 from aqqua_science.synthetic import sample_ocean, virtual_ocean
 
-PREDICTORS = ["temperature", "salinity", "nitrate", "oxygen", "chlorophyll", "mixed_layer_depth"]
+TARGET = "biomass_mg_m3"
 RESIDUAL_SD, RESIDUAL_KM, N_SAMPLES = 0.5, (500.0, 1500.0), (200, 800)
 DEPTH, REGIONS = (0.0, 200.0), "basins"
 FULL = {"n_members": 20, "n_replicates": 30, "n_trees": 120}
@@ -30,50 +31,54 @@ def run(n_oceans=100, *, fast=False, n_jobs=2):
 def measure(seed, *, effort):
     """Intervals and truths, PgC, of the globe and of every basin of one ocean."""
     ocean, samples = simulate(seed)
-    budget = interval_of(ocean, samples, seed, **effort).set_index("region")
-    return budget.assign(truth=true_budgets(ocean), seed=seed, n_samples=len(samples)).reset_index()
+    field, _, _ = map_ocean(ocean, samples, trees(seed, effort), n_replicates=effort["n_replicates"])
+    return budget_of(ocean, field).assign(seed=seed, n_samples=len(samples))
 
 
-def simulate(seed):
-    """Five-degree annual ocean and a survey of it, of random correlation length and size."""
+def simulate(seed, *, n_months=1, **survey):
+    """Five-degree ocean and a survey of it, of random correlation length and size."""
     rng = np.random.default_rng(seed)
     length_km, n_samples = rng.choice(RESIDUAL_KM), int(rng.integers(*N_SAMPLES, endpoint=True))
-    ocean = virtual_ocean(step=5.0, n_months=1, residual_sd=RESIDUAL_SD, residual_km=length_km, rng=rng)
-    return ocean, sample_ocean(ocean, n_samples=n_samples, rng=rng)
+    ocean = virtual_ocean(step=5.0, n_months=n_months, residual_sd=RESIDUAL_SD, residual_km=length_km, rng=rng)
+    return ocean, sample_ocean(ocean, n_samples=n_samples, **survey, rng=rng)
 
 
-def interval_of(ocean, samples, seed, *, n_members, n_replicates, n_trees):
-    """Budget of the globe and of the basins as the package estimates it from the samples."""
-    environment = ocean[[*PREDICTORS, "bathymetry"]]
-    table = join_environment(samples, environment).dropna(subset=PREDICTORS)
-    model = BoostedTrees(
-        n_members=n_members,
-        n_trees=n_trees,
-        learning_rate=0.07,
-        max_depth=3,
-        subsample=0.8,
-        n_jobs=1,
-        random_state=seed,
-    )
-    model.fit(table[PREDICTORS], table["biomass_mg_m3"], volume=table["volume_m3"])
-    field = predict_grid(model, environment[PREDICTORS], units="mg m-3")
+def trees(seed, effort):
+    """The model of the benchmark."""
+    settings = {key: effort[key] for key in ("n_members", "n_trees")}
+    return BoostedTrees(**settings, learning_rate=0.07, max_depth=3, subsample=0.8, n_jobs=1, random_state=seed)
+
+
+def predictors_of(ocean):
+    """All variables but the sea floor and the truth."""
+    return [name for name in ocean if name not in ("bathymetry", "biomass", "expected_biomass")]
+
+
+def map_ocean(ocean, samples, model, *, n_replicates):
+    """Calibrated field as the package makes it from the samples, the fitted model and its table."""
+    predictors = predictors_of(ocean)
+    environment = ocean[[*predictors, "bathymetry"]]
+    table = join_environment(samples, environment).dropna(subset=predictors)
+    model.fit(table[predictors], table[TARGET], volume=table["volume_m3"])
+    field = predict_grid(model, environment[predictors], units="mg m-3")
     field["sea_floor_depth"] = environment["bathymetry"]
-    field = calibrate(
-        field,
-        model,
-        table,
-        target="biomass_mg_m3",
-        environment=environment,
-        volume="volume_m3",
-        n_replicates=n_replicates,
-    )
-    return integrate(field, depth=DEPTH, by=REGIONS)
+    options = {"target": TARGET, "environment": environment, "volume": "volume_m3", "n_replicates": n_replicates}
+    return calibrate(field, model, table, **options), model, table
+
+
+def budget_of(ocean, field):
+    """Annual budget of the globe and of the basins beside the truth, PgC."""
+    budget = integrate(field, depth=DEPTH, by=REGIONS)
+    budget = budget[budget["month"] == "annual"].set_index("region")
+    return budget.assign(truth=true_budgets(ocean)).reset_index()
 
 
 def true_budgets(ocean):
     """Realised biomass of every basin and the globe, PgC: mg m-3 times the water above 200 m or the sea floor."""
-    labels = label_regions(ocean, REGIONS)
-    cells = ocean["biomass"] * ocean["bathymetry"].clip(max=DEPTH[1]) * cell_area(ocean) / 1e18
+    labels, biomass = label_regions(ocean, REGIONS), ocean["biomass"]
+    if "month" in biomass.dims:
+        biomass = biomass.weighted(biomass["month"].copy(data=DAYS_OF_MONTH)).mean("month", skipna=False)
+    cells = biomass * ocean["bathymetry"].clip(max=DEPTH[1]) * cell_area(ocean) / 1e18
     regions = labels.attrs["regions"]
     sums = np.bincount(labels.values.ravel(), np.nan_to_num(cells.values.ravel()), minlength=len(regions))
     return pd.Series([*sums, sums.sum()], [*regions, "global"])

@@ -97,21 +97,64 @@ def virtual_ocean(*, step=2.0, n_months=12, residual_sd=0.5, residual_km=500.0, 
     _check(n_months, residual_sd, residual_km)
     environment_rng, floor_rng, response_rng, residual_rng = np.random.default_rng(rng).spawn(4)
     grid = regular_grid(step)
-    area = cell_area(grid)
     is_sea = ~land_mask(grid).values
     sea = _Sea(grid, is_sea)
     fields = _environment(sea, environment_rng)
     if n_months == 1:
         fields = {name: values.mean(axis=0, keepdims=True) for name, values in fields.items()}
-    expected = _response(fields, area.values[is_sea], response_rng)
-    logarithm = residual_sd * _random_field(sea.points, residual_km, residual_rng, smoothness=0.5)
-    fields |= {"expected_biomass": expected, "biomass": expected * np.exp(logarithm - residual_sd**2 / 2)}
+    expected = _response(fields, cell_area(grid).values[is_sea], response_rng)
+    residual = _residual(sea.points, residual_sd, residual_km, residual_rng)
+    fields |= {"expected_biomass": expected, "biomass": expected * residual}
     fields["bathymetry"] = _bathymetry(sea, floor_rng)
     dataset = grid.assign({name: _on_grid(name, values, is_sea) for name, values in fields.items()})
     if n_months == 12:
         dataset = dataset.assign_coords(month=("month", _MONTHS, {"long_name": "month of the year", "units": "1"}))
     return dataset.assign_attrs(
         title="Virtual ocean", residual_sd=float(residual_sd), residual_km=float(residual_km), step=float(step)
+    )
+
+
+def populate(environment, *, residual_sd=0.5, residual_km=500.0, rng=0):
+    """
+    Draw plankton for a given environment, such as that of the real ocean.
+
+    Parameters
+    ----------
+    environment : xarray.Dataset (latitude, longitude)
+        `bathymetry`, m, and any predictors. A cell where one is missing has no plankton.
+    residual_sd, residual_km, rng
+        As in `virtual_ocean`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `environment` in the cells where nothing is missing, with `expected_biomass` and `biomass` as in
+        `virtual_ocean`: the response is drawn in the same way, of all predictors.
+
+    Raises
+    ------
+    ValueError
+        If `residual_sd` is negative or `residual_km` is not positive.
+
+    Examples
+    --------
+    >>> real = virtual_ocean(step=10, n_months=1)[["temperature", "nitrate", "bathymetry"]]
+    >>> list(populate(real, rng=1))
+    ['temperature', 'nitrate', 'bathymetry', 'expected_biomass', 'biomass']
+    """
+    _check(1, residual_sd, residual_km)
+    response_rng, residual_rng = np.random.default_rng(rng).spawn(2)
+    environment = environment.transpose("latitude", "longitude")
+    is_sea = environment.to_dataarray().notnull().all("variable").values
+    latitude, longitude = np.meshgrid(environment["latitude"], environment["longitude"], indexing="ij")
+    fields = {name: environment[name].values[is_sea][None] for name in environment if name != "bathymetry"}
+    expected = _response(fields, cell_area(environment).values[is_sea], response_rng)
+    residual = _residual(unit_vectors(latitude, longitude)[is_sea], residual_sd, residual_km, residual_rng)
+    drawn = {"expected_biomass": expected, "biomass": expected * residual}
+    return (
+        environment.where(is_sea)
+        .assign({name: _on_grid(name, values, is_sea) for name, values in drawn.items()})
+        .assign_attrs(residual_sd=float(residual_sd), residual_km=float(residual_km))
     )
 
 
@@ -234,15 +277,20 @@ def _bathymetry(sea, rng):
 
 def _response(fields, area, rng):
     """Biomass that the environment explains, (months, n): a broad niche and smooth random departures from it."""
-    months = len(fields["temperature"])
+    months = len(next(iter(fields.values())))
     weight = np.tile(area, months)
-    columns = [np.log(fields[name]) if name in _LOG_SCALED else fields[name] for name in PREDICTORS]
+    columns = [np.log(values) if name in _LOG_SCALED else values for name, values in fields.items()]
     table = _standardise(np.stack([column.ravel() for column in columns], axis=1), weight)
     niche = _standardise(_niche(table, weight, rng), weight)
-    departure = _standardise(_superpose(table, rng.standard_normal((256, len(PREDICTORS))) / 2, rng), weight)
+    departure = _standardise(_superpose(table, rng.standard_normal((256, len(fields))) / 2, rng), weight)
     shape = _standardise(np.sqrt(0.7) * niche + np.sqrt(0.3) * departure, weight)
     level, spread = np.log(3.0) + 0.3 * rng.standard_normal(), rng.uniform(0.8, 1.3)
     return np.exp(level + spread * shape).reshape(months, -1)
+
+
+def _residual(points, sd, length_km, rng):
+    """Log-normal field of mean one."""
+    return np.exp(sd * _random_field(points, length_km, rng, smoothness=0.5) - sd**2 / 2)
 
 
 def _niche(table, weight, rng):

@@ -188,3 +188,27 @@ def test_realised_totals_scatter_around_expected_ones(length_km, spread):
 def test_impossible_oceans_are_refused(wrong):
     with pytest.raises(ValueError, match=r"must|needs"):
         virtual_ocean(**wrong)
+
+
+def test_given_environments_are_kept_and_filled_with_life(ocean):
+    given = ocean[["temperature", "nitrate", "bathymetry"]].isel(month=0).drop_vars("month")
+    given["nitrate"] = given["nitrate"].where(given["latitude"] < 60)
+    full = module.populate(given, residual_sd=0.4, rng=3)
+    is_sea = given["temperature"].notnull() & (given["latitude"] < 60)
+    for name in given:
+        xr.testing.assert_equal(full[name], given[name].where(is_sea))
+    np.testing.assert_array_equal(full["biomass"].notnull(), is_sea.transpose(*full["biomass"].dims))
+    assert 0.799 < _log_spread(full["expected_biomass"]) < 1.301
+    assert 0.2 < np.log(full["biomass"] / full["expected_biomass"]).std() < 0.6
+    assert true_budget(full) > 0
+
+
+def test_life_of_a_given_environment_answers_to_every_predictor(ocean):
+    given = ocean[["temperature", "nitrate", "bathymetry"]].isel(month=0, drop=True)
+    whole = module.populate(given, residual_sd=0, rng=3)["expected_biomass"]
+    xr.testing.assert_identical(whole, module.populate(given, residual_sd=0, rng=3)["expected_biomass"])
+    for name in ("temperature", "nitrate"):
+        other = module.populate(given.assign({name: given[name] * -1}), residual_sd=0, rng=3)["expected_biomass"]
+        assert not np.allclose(whole, other, equal_nan=True), name
+    deeper = given.assign(bathymetry=given["bathymetry"] * 2)
+    xr.testing.assert_equal(whole, module.populate(deeper, residual_sd=0, rng=3)["expected_biomass"])

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
+from scipy.special import i0, i1
+from scipy.stats import chi2
 
 from aqqua_science import schema
 from aqqua_science.grids.geometry import chord_to_km, unit_vectors
@@ -130,6 +132,86 @@ def test_places_know_nothing_of_the_biomass(ocean):
     places = ["latitude", "longitude", "time", "cruise"]
     ours, theirs = (sample_ocean(o, n_samples=300, rng=4)[places] for o in (ocean, lush))
     pd.testing.assert_frame_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("preference", [0.5, 1.0])
+def test_mean_residual_of_samples_is_the_preference(preference):
+    """Tilting a unit Gaussian by exp(b z) moves its mean to b and leaves its width."""
+    residuals = []
+    for seed in range(10):
+        ocean = virtual_ocean(step=5, n_months=1, residual_km=300.0, rng=seed)
+        samples = sample_ocean(ocean, n_samples=1500, preference=preference, rng=seed)
+        residuals.append(survey._at(survey.residual_of(ocean), samples).values)
+    means = np.mean(residuals, axis=1)
+    scatter = means.std(ddof=1) / np.sqrt(len(means))
+    assert scatter < 0.08
+    assert_allclose(means.mean(), preference, atol=4 * scatter)
+    assert_allclose(np.std(residuals), 1, atol=0.15)
+
+
+def test_residual_is_standard(ocean):
+    sd, logarithm = 0.5, np.log(ocean["biomass"] / ocean["expected_biomass"]).isel(month=3, drop=True)
+    assert_allclose(survey.residual_of(ocean), logarithm / sd + sd / 2, rtol=1e-9, atol=1e-12)
+
+
+def test_summer_surveys_are_as_clustered_as_von_mises_says(ocean):
+    """The mean vector of cruise middles, turned by half a year in the south, has length I1(k) / I0(k)."""
+    concentration = 1.5
+    samples = sample_ocean(ocean, n_samples=40_000, summer=concentration, rng=1)
+    cruises = samples.groupby("cruise")
+    middle = cruises["time"].first() + (cruises["time"].last() - cruises["time"].first()) / 2
+    angle = 2 * np.pi * (middle.dt.day_of_year + np.where(cruises["latitude"].first() > 0, 0, 182.6)) / 365.25
+    mean = np.exp(1j * angle).mean()
+    scatter = 1 / np.sqrt(len(angle))
+    assert_allclose(abs(mean), i1(concentration) / i0(concentration), atol=3 * scatter)
+    midsummer = 2 * np.pi * 196.5 / 365.25
+    assert_allclose(np.angle(mean * np.exp(-1j * midsummer)), 0, atol=5 * scatter)
+
+
+def test_gains_are_log_normal_of_mean_one():
+    cruises = np.repeat(np.arange(4000), 3)
+    gains = survey._gains(cruises, 0.3, 0.0, np.random.default_rng(1)).reshape(-1, 3)
+    assert (gains == gains[:, :1]).all()
+    low, high = np.sqrt(chi2.ppf([1e-4, 1 - 1e-4], 3999) / 3999) * 0.3
+    assert low < np.log(gains[:, 0]).std(ddof=1) < high
+    assert_allclose(gains.mean(), 1, atol=4 * np.sqrt(np.expm1(0.09) / 4000))
+    shared = np.array([survey._gains(cruises[:30], 0.0, 0.15, np.random.default_rng(i)) for i in range(2000)])
+    assert (shared == shared[:, :1]).all()
+    assert_allclose(np.log(shared[:, 0]).std(), 0.15, rtol=0.07)
+    assert_allclose(shared.mean(), 1, atol=4 * 0.15 / np.sqrt(2000))
+
+
+def test_a_shared_gain_moves_the_whole_survey(ocean):
+    """Of 60 surveys the logarithms of what is counted over what is there have the gain's standard deviation."""
+    logarithms = []
+    for seed in range(60):
+        samples = sample_ocean(ocean, n_samples=1500, shared_gain_sd=0.5, rng=seed)
+        logarithms.append(np.log(samples["biomass_mg_m3"].mean() / _truth(ocean, samples).mean()))
+    low, high = np.sqrt(chi2.ppf([1e-3, 1 - 1e-3], 59) / 59) * 0.5
+    assert low < np.std(logarithms, ddof=1) < high + 0.05
+    assert abs(np.mean(logarithms) + 0.5**2 / 2) < 4 * 0.5 / np.sqrt(60)
+
+
+def test_given_stations_are_kept(ocean, samples):
+    stations = samples[["cruise", "time", "latitude", "longitude"]].iloc[::-7]
+    counted = survey.sample_stations(ocean, stations, rng=3)
+    pd.testing.assert_frame_equal(counted[list(stations)], stations)
+    assert (counted["month"] == stations["time"].dt.month).all()
+
+
+def test_stations_on_land_are_refused(ocean, samples):
+    stations = samples[["cruise", "time", "latitude", "longitude"]].head(3).assign(latitude=[-88.0, 0.0, -88.0])
+    stations["longitude"] = -30.0
+    with pytest.raises(
+        ValueError, match=r"2 of 3 do not, the first at latitude -88.0, longitude -30.0. Leave them out"
+    ):
+        survey.sample_stations(ocean, stations)
+
+
+@pytest.mark.parametrize("name", ["summer", "cruise_gain_sd", "shared_gain_sd"])
+def test_negative_spreads_are_refused(ocean, name):
+    with pytest.raises(ValueError, match=f"{name} must be 0 or more; got -0.1"):
+        sample_ocean(ocean, n_samples=20, **{name: -0.1})
 
 
 def test_same_seed_same_survey(ocean):
