@@ -85,6 +85,7 @@ def map_(
     region: Annotated[str | None, typer.Option(help="West,east,south,north in degrees, such as -80,0,20,70.")] = None,
     resolution: Annotated[float | None, typer.Option(help="Degrees to which the mapped grid is averaged.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario of the recipe to map and compare with today.")] = None,
+    zarr: Annotated[bool, typer.Option("--zarr", help="Write field.zarr instead of field.nc.")] = False,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ):
@@ -100,6 +101,7 @@ def map_(
         "region": numbers(region, "--region", of=float, lower=-180, upper=180, count=4),
         "resolution": resolution,
         "scenario": scenario,
+        "zarr": zarr,
     }
     if choices["region"] and not -90 <= choices["region"][2] < choices["region"][3] <= 90:
         stop(f"--region {region!r} will not do: give west,east,south,north with south below north.", code=2)

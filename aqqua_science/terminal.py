@@ -77,7 +77,8 @@ def tell(result, out, as_json):
         print(f"  rejected rows     {result['n_rejected']}, {share:.0%} of all (rejected.csv says why)")
     if result["interval"]["warning"]:
         print(f"  warning           the interval is not claimed to cover: {result['interval']['warning']}")
-    print(f"  files             {out / 'report.md'}, map.png, map.tif, field.nc, budget.csv, result.json")
+    field = "field.zarr" if (out / "field.zarr").exists() else "field.nc"
+    print(f"  files             {out / 'report.md'}, map.png, map.tif, {field}, budget.csv, result.json")
 
 
 def say_what_next(out):
@@ -292,7 +293,7 @@ def tell_facts(as_json):
 def refuse_to_overwrite(out, overwrite, inputs=()):
     if out.exists() and not out.is_dir():
         stop(f"{out} is a file, not a folder. Pass another --out.", code=2)
-    names = ("result.json", "field.nc", "map.png", "report.md", "matchup.csv", "rejected.csv", *inputs)
+    names = ("result.json", "field.nc", "field.zarr", "map.png", "report.md", "matchup.csv", "rejected.csv", *inputs)
     held = [name for name in names if (out / name).exists()]
     if held and not overwrite:
         stop(f"{out} already holds {', '.join(held)}. Pass --overwrite to replace them, or another --out.", code=2)

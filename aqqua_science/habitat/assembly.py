@@ -21,6 +21,7 @@ from aqqua_science.habitat.calibration import calibrate
 from aqqua_science.habitat.explanation import assess_explanation
 from aqqua_science.habitat.inputs import draw_columns
 from aqqua_science.habitat.layers import SEA_FLOOR
+from aqqua_science.habitat.learners import learner
 from aqqua_science.habitat.ledger import uncertainty_ledger
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.observations import contributors_of
@@ -160,7 +161,7 @@ def _n_observations(table):
 def _ledger(recipe, model, inputs, field, *, row, outside, arguments):
     """Rows of the uncertainty ledger, where the recipe names a source and the total has an interval."""
     told = recipe.uncertainty
-    if not (told.counts or told.draws or told.factors or told.objectives) or not np.isfinite(row["low"]):
+    if not any(dict(told).values()) or not np.isfinite(row["low"]):
         return []
     ledger = uncertainty_ledger(
         model,
@@ -172,12 +173,19 @@ def _ledger(recipe, model, inputs, field, *, row, outside, arguments):
         counts=told.counts,
         draws={source: draw_columns(inputs.table, pattern, source) for source, pattern in told.draws.items()},
         factors=told.factors,
-        alternatives={objective: clone(model).set_params(objective=objective) for objective in told.objectives},
+        alternatives=_alternatives(recipe, model),
         volume=volume_column(recipe),
         outside=outside,
         arguments=arguments,
     )
     return ledger.to_dict("records")
+
+
+def _alternatives(recipe, model):
+    """Other models of the same table: other objectives of the trees, and other learners."""
+    how = {"missing": "refuse" if model.missing == "refuse" else "impute", "random_state": model.random_state}
+    trees = {name: clone(model).set_params(objective=name) for name in recipe.uncertainty.objectives}
+    return trees | {name: learner(name, **how) for name in recipe.uncertainty.learners}
 
 
 def _changes(field, today, sets, arguments):

@@ -210,12 +210,23 @@ def _joined(table, environment, predictors, recipe):
     """Samples with their predictors; those that cannot be used apart, with the reason."""
     clash = [name for name in environment.data_vars if name in table.columns]
     layered = "depth" in environment.dims and {"depth_min", "depth_max"} <= set(table.columns)
-    time = "exact" if "time" in environment.dims else "month"
+    told = recipe.environment
+    options = {"time": "exact" if "time" in environment.dims else "month"}
+    if told.window_days is not None:
+        if "time" not in environment.dims:
+            msg = (
+                f"environment.window_days = {told.window_days:g} asks for means over dates, and the grids have none, "
+                f"only {', '.join(map(str, environment.dims))}. Leave it out, or give grids with dates."
+            )
+            raise SchemaError(msg)
+        options = {"time": "window", "max_days": told.window_days}
+    if told.radius_km is not None:
+        options["radius_km"] = told.radius_km
     join = join_seasons if "n_months" in table.columns and "month" in environment.dims else join_environment
     joined = join(
-        table.drop(columns=clash), environment, depth="mean" if layered else "nearest", time=time
+        table.drop(columns=clash), environment, depth="mean" if layered else "nearest", **options
     ).reset_index(drop=True)
-    if recipe.environment.day_and_night:
+    if told.day_and_night:
         joined = join_sun(joined)
         joined["match_reason"] = joined["match_reason"].where(joined["solar_reason"] == "", joined["solar_reason"])
     gaps = joined[predictors].isna()

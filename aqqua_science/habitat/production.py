@@ -4,6 +4,7 @@ From a recipe to a published map: field, budget, scores and a report.
 Imports stand where the work reaches them, so that a wrong recipe stops before the heavy packages load.
 """
 
+import shutil
 import time
 from pathlib import Path
 
@@ -27,8 +28,9 @@ _EXPLAINED = ("importance.png", "responses.png", "drivers.png")
 
 
 def run_recipe(
-    recipe, *, data=None, out=None, months=None, region=None, resolution=None, scenario=None, draw=None, extra=None
-):
+    recipe, *, data=None, out=None, months=None, region=None, resolution=None, scenario=None, zarr=False, draw=None,
+    extra=None,
+):  # fmt: skip
     """
     Make the map, budget and report of a recipe.
 
@@ -49,6 +51,8 @@ def run_recipe(
         Degrees to which the mapped grid is averaged.
     scenario : str, optional
         One of the recipe's scenarios, which is mapped in place of today and compared with it.
+    zarr : bool
+        Write ``field.zarr`` instead of ``field.nc``, for maps that are read in parts.
     draw : callable, optional
         Given field, result and the options of `aqqua_science.plot.summary_map`, yields names of files and figures.
     extra : dict, optional
@@ -102,7 +106,7 @@ def run_recipe(
         }
         if out is not None:
             stage("files")
-            _write(Path(out), result, field, inputs, draw)
+            _write(Path(out), result, field, inputs, draw=draw, zarr=zarr)
         bar.update(1)
     return result, field
 
@@ -119,17 +123,22 @@ def _stages(bar):
     return stage
 
 
-def _write(out, result, field, inputs, draw):
+def _write(out, result, field, inputs, *, draw, zarr):
     """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
     from aqqua_science.habitat.budget_text import estimate_text, global_row
     from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
-    from aqqua_science.habitat.publication import write_netcdf
+    from aqqua_science.habitat.publication import write_netcdf, write_zarr
     from aqqua_science.habitat.report import write_report
 
     for stale in ("result.json", "rejected.csv", "map.tif", "cycle.png", "uncertainty.png", *_EXPLAINED):
         (out / stale).unlink(missing_ok=True)
     name = next(v for v in field.data_vars if "member" in field[v].dims)
-    write_netcdf(field, out / "field.nc")
+    shutil.rmtree(out / "field.zarr", ignore_errors=True)
+    (out / "field.nc").unlink(missing_ok=True)
+    if zarr:
+        write_zarr(field, out / "field.zarr")
+    else:
+        write_netcdf(field, out / "field.nc")
     for file, table in [("matchup.csv", inputs.table), ("rejected.csv", inputs.rejected)]:
         if len(table):
             with replacing(out / file) as part:

@@ -124,6 +124,7 @@ def write_sheet(result, field, path):
             {"@type": "DataDownload", "name": file, "encodingFormat": form}
             for file, form in [
                 ("field.nc", "application/x-netcdf"),
+                ("field.zarr", "application/vnd.zarr"),
                 ("map.tif", "image/tiff; application=geotiff; profile=cloud-optimized"),
                 ("budget.csv", "text/csv"),
                 ("report.md", "text/markdown"),

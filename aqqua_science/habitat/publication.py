@@ -1,5 +1,8 @@
 """Fields as files that others can read: CF-1.11 and ACDD-1.3 NetCDF, written whole or not at all."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 
@@ -130,6 +133,32 @@ def write_netcdf(field, path):
     encoding |= {str(c): {"_FillValue": None} for c in field.coords}
     with replacing(path) as part:
         field.to_netcdf(part, engine="netcdf4", encoding=encoding)
+
+
+def write_zarr(field, path):
+    """
+    Write a field as a Zarr store, each member and month a chunk; a store that is there is replaced when all is whole.
+
+    Parameters
+    ----------
+    field : xarray.Dataset
+    path : str or pathlib.Path
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> target = pathlib.Path(tempfile.mkdtemp(), "field.zarr")
+    >>> write_zarr(xr.Dataset({"biomass": ("latitude", [1.0])}, {"latitude": [0.5]}), target)
+    >>> xr.open_zarr(target, consolidated=False)["biomass"].values
+    array([1.])
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}-part")
+    shutil.rmtree(part, ignore_errors=True)
+    single = {name: 1 for name in ("member", "replicate", "month", "time") if name in field.dims}
+    field.drop_encoding().chunk(single).to_zarr(part, consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    part.rename(path)
 
 
 def _standard_name(name, units):

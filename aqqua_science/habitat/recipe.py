@@ -57,6 +57,8 @@ class Environment(_Part):
     using: dict[str, str] = {}
     fixed: dict[str, float] = {}
     day_and_night: StrictBool = False
+    radius_km: float | None = Field(default=None, gt=0)
+    window_days: float | None = Field(default=None, gt=0)
 
     @property
     def sampled(self):
@@ -105,6 +107,7 @@ class Uncertainty(_Part):
     draws: dict[str, str] = {}
     factors: dict[str, float] = {}
     objectives: list[Literal["poisson", "tweedie", "gamma", "two-part", "log"]] = []
+    learners: list[Literal["forest", "splines", "process", "network"]] = []
 
 
 class Validation(_Part):

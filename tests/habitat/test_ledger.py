@@ -144,6 +144,9 @@ def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
     row = result["budget"][0]
     assert ledger["low"].iloc[-1] < row["low"] < row["median"] < row["high"] < ledger["high"].iloc[-1]
     assert run_recipe(Recipe(**told), data=tmp_path)[0]["uncertainty"] == []
+    others, _ = run_recipe(Recipe(**told, uncertainty={"learners": ["forest", "splines"]}), data=tmp_path)
+    choice = pd.DataFrame(others["uncertainty"]).set_index("source").loc["choice of model"]
+    assert 0 < choice["log_sd"] < 0.2  # three learners that all see how amounts rise to the north
 
 
 @pytest.mark.parametrize(

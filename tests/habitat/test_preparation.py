@@ -256,6 +256,23 @@ def test_files_on_other_grids_meet_in_cells_of_one_step(tmp_path):
     assert_allclose(environment["fine"].isel(longitude=0), (thirds * weight).sum(1) / weight.sum(1), rtol=5e-3)
 
 
+def test_samples_take_means_around_them_in_space_and_time(tmp_path):
+    """Latitude and squared days of March: what lies north and south cancels, what lies before and after does not."""
+    grid = regular_grid(10.0).assign_coords(time=pd.date_range("2000-03-01", periods=9))
+    day = xr.DataArray(np.arange(9.0) ** 2, {"time": grid["time"]}, ("time",))
+    warmth = (day + 10 * grid["latitude"] + 0 * grid["longitude"]).transpose("time", "latitude", "longitude")
+    warmth.drop_attrs().to_dataset(name="warmth").to_netcdf(tmp_path / "grid.nc")
+    recipe = written_recipe(tmp_path, ["grid.nc"], window_days=1.6, radius_km=1250)
+    table = prepare(recipe, find_inputs(recipe, folders=[tmp_path])).table
+    assert_allclose(table["warmth"], 150 + (4 + 9 + 16 + 25) / 4)  # the middles of 3 to 6 March
+    assert table["match_time"].tolist() == ["window mean"]
+    assert (table["warmth_count"] > 3).all()
+    months = written_recipe(tmp_path, ["months.nc"], window_days=5.0)
+    grid_of(month=np.arange(1, 13)).to_netcdf(tmp_path / "months.nc")
+    with pytest.raises(SchemaError, match="window_days = 5 asks for means over dates"):
+        prepare(months, find_inputs(months, folders=[tmp_path]))
+
+
 def test_gaps_in_time_are_filled_from_months_nearby_and_it_is_said(tmp_path):
     grid = grid_of(month=np.arange(1, 13))
     grid["temperature"] = grid["temperature"].where((grid["month"] > 3) | (grid["latitude"] < 0))
@@ -293,9 +310,11 @@ def test_dated_grids_make_a_map_with_all_its_files(tmp_path):
         'title = "A"\n[observations]\nfile = "samples.csv"\ntarget = "biomass"\nunits = "mg m-3"\n'
         '[environment]\nfiles = ["grid.nc"]\n[model]\nn_members = 2\nn_trees = 5\n[budget]\ndepth = [0, 100]\n'
     )
+    run_and_draw(tmp_path / "recipe.toml", out=tmp_path / "out", zarr=True)
+    assert xr.open_zarr(tmp_path / "out" / "field.zarr", consolidated=False)["biomass"].sizes["time"] == 3
     run_and_draw(tmp_path / "recipe.toml", out=tmp_path / "out")
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"result.json", "report.md", "map.png", "budget.csv", "field.nc"} <= left
-    assert "map.tif" not in left
+    assert not {"map.tif", "field.zarr"} & left
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", (tmp_path / "out" / "report.md").read_text())
     assert set(pictures) <= left

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import integrate
-from aqqua_science.habitat.publication import describe_field, write_netcdf
+from aqqua_science.habitat.publication import describe_field, write_netcdf, write_zarr
 
 
 @pytest.fixture
@@ -63,6 +63,15 @@ def test_a_field_reopens_to_the_same_budget(field, tmp_path):
     assert before["region"].tolist() == after["region"].tolist()
     for column in ("mean", "median", "low", "high"):
         assert_allclose(after[column].astype(float), before[column].astype(float), rtol=1e-12)
+
+
+def test_zarr_holds_the_same_and_replaces_what_was_there(field, tmp_path):
+    write_zarr(field.isel(month=slice(0, 2)), tmp_path / "field.zarr")
+    write_zarr(field, tmp_path / "field.zarr")
+    with xr.open_zarr(tmp_path / "field.zarr", consolidated=False) as reopened:
+        xr.testing.assert_identical(reopened.load(), field)
+        assert reopened["biomass"].encoding["chunks"] == (1, 1, 18, 36)
+    assert [path.name for path in tmp_path.iterdir()] == ["field.zarr"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(field, tmp_path, monkeypatch):
