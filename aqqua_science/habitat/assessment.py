@@ -9,13 +9,15 @@ from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import scores
 from aqqua_science.habitat.budget import integrate, member_variable
 from aqqua_science.habitat.calibration import cell_coverage
-from aqqua_science.habitat.extrapolation import area_of_applicability, gain_weights
+from aqqua_science.habitat.extrapolation import area_of_applicability, gain_weights, member_applicability
 from aqqua_science.habitat.folds import StratifiedFolds, fold_labels, largest_blocks
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.prediction import predict_grid
 from aqqua_science.habitat.validation import cross_validate, out_of_fold
 from aqqua_science.schema import SchemaError
+
+_ASKED_MEMBERS = 20
 
 
 def assess_skill(recipe, model, inputs):
@@ -92,27 +94,40 @@ def assess_applicability(recipe, model, inputs, *, present):
     dataset : xarray.Dataset
         Of `area_of_applicability`, by the recipe's blocks.
     fractions : dict
-        ``extrapolated_area_fraction`` by blocks, and by random folds beside it.
+        ``extrapolated_area_fraction`` by blocks, and by random folds beside it; if the recipe asks for it, also that of
+        the members on average, and the fraction that lies outside for all of them.
     """
-    table = inputs.table
+    table, amounts = inputs.table, inputs.table[recipe.observations.target].to_numpy()
     cuts = {
         "extrapolated_area_fraction": _blocks(recipe, inputs),
         "extrapolated_area_fraction_random_folds": StratifiedFolds(recipe.validation.folds),
     }
+    labels = {name: fold_labels(cut, table, y=amounts) for name, cut in cuts.items()}
     datasets, fractions = [], {}
-    for name, cut in cuts.items():
+    for name, folds in labels.items():
         found = area_of_applicability(
             table,
             inputs.environment,
             predictors=inputs.predictors,
             weights=gain_weights(model),
-            folds=fold_labels(cut, table, y=table[recipe.observations.target].to_numpy()),
+            folds=folds,
         )
         datasets.append(found)
-        outside = (found["inside"] == 0).astype(float).where(present)
-        outside = outside.mean([d for d in outside.dims if d not in ("latitude", "longitude")])
-        fractions[name] = float(outside.weighted(cell_area(outside)).mean())
-    return datasets[0], fractions
+        fractions[name] = _area_share(found["inside"] == 0, present)
+    if not recipe.validation.applicability_by_member:
+        return datasets[0], fractions
+    folds = labels["extrapolated_area_fraction"]
+    share = member_applicability(model, table, inputs.environment, folds=folds, n_members=_ASKED_MEMBERS)
+    fractions["extrapolated_area_fraction_members"] = _area_share(1 - share, present)
+    fractions["extrapolated_area_fraction_all_members"] = _area_share(share == 0, present)
+    return datasets[0].assign(inside_share=share), fractions
+
+
+def _area_share(values, present):
+    """Mean over the mapped area, and over months and depths."""
+    values = values.astype(float).where(present)
+    values = values.mean([d for d in values.dims if d not in ("latitude", "longitude")])
+    return float(values.weighted(cell_area(values)).mean())
 
 
 def assess_interval(recipe, model, inputs, *, field):

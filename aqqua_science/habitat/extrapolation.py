@@ -101,6 +101,53 @@ def area_of_applicability(training, env, *, predictors, weights=None, folds=None
     return _like(_mean_of_day(area), env)
 
 
+def member_applicability(model, training, env, *, folds=None, n_members=None):
+    """
+    Map how many members of an ensemble may be applied where.
+
+    Each member weighs the predictors by its own trees, so that what one has never needed does not hold it back.
+
+    Parameters
+    ----------
+    model : BoostedTrees
+        Fitted.
+    training, env, folds
+        As in `area_of_applicability`.
+    n_members : int, optional
+        The first so many members are asked; all by default.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``inside_share`` on the grid of `env`: the share of the members in whose area of applicability a cell lies, NaN
+        where a predictor is missing.
+
+    Raises
+    ------
+    TypeError
+        If the model is not a fitted ensemble of boosted trees.
+    SchemaError, ValueError
+        As `area_of_applicability`.
+
+    Examples
+    --------
+    >>> from aqqua_science.habitat import BoostedTrees
+    >>> training = pd.DataFrame({"warmth": np.arange(50.0), "noise": np.arange(50) * 7 % 11})
+    >>> model = BoostedTrees(n_members=3, n_trees=9).fit(training, training["warmth"])
+    >>> env = xr.Dataset({name: ("longitude", [5.5, 900.0]) for name in training}, {"longitude": [0.5, 1.5]})
+    >>> member_applicability(model, training, env).values
+    array([1., 0.])
+    """
+    predictors, asked = list(model.feature_names_in_), []
+    for k in range(min(len(model.models_), n_members or len(model.models_))):
+        index = dissimilarity(training, env, weights=gain_weights(model, member=k), folds=folds, predictors=predictors)
+        index = index.mean(HOUR, keep_attrs=True) if HOUR in index.dims else index
+        asked.append((index <= index.attrs["threshold"]).where(index.notnull()))
+    share = sum(asked) / len(asked)
+    said = {"units": "1", "long_name": "share of the members inside their area of applicability"}
+    return share.rename("inside_share").drop_attrs().assign_attrs(said)
+
+
 def _mean_of_day(area):
     """One value for the day, where predictors change with its hours."""
     if HOUR not in area.dims:
@@ -196,7 +243,7 @@ def mess(training, grid, *, predictors=None):
     return _like(similarity.rename("mess").assign_attrs(attributes), grid)
 
 
-def gain_weights(model):
+def gain_weights(model, *, member=None):
     """
     Importance of the predictors of an ensemble: their share of the total gain, averaged over the boosters.
 
@@ -207,6 +254,8 @@ def gain_weights(model):
     ----------
     model : BoostedTrees
         Fitted on a DataFrame.
+    member : int, optional
+        Of which member alone; by default of all.
 
     Returns
     -------
@@ -233,7 +282,8 @@ def gain_weights(model):
         )
         raise TypeError(msg)
     names = list(model.feature_names_in_)
-    shares = [_gain_shares(booster, names) for member in model.models_ for booster in member]
+    asked = model.models_ if member is None else [model.models_[member]]
+    shares = [_gain_shares(booster, names) for boosters in asked for booster in boosters]
     return pd.Series(np.mean(shares, axis=0), index=names, name="gain")
 
 

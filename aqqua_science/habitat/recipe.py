@@ -115,6 +115,7 @@ class Validation(_Part):
 
     folds: int = Field(default=5, ge=2, le=50, strict=True)
     blocks_degrees: float = Field(default=15, gt=0, le=90)
+    applicability_by_member: StrictBool = False
 
 
 class Explain(_Part):

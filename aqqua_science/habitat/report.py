@@ -152,6 +152,16 @@ def _applicability(result):
         "## Where the map leaves its samples\n\n"
         f"{blocked:.1%} of the mapped area lies outside the area of applicability (Meyer and Pebesma 2021) when its "
         f"threshold is set with the blocked folds, {random:.1%} with random folds. It is counted in the estimate and hatched on the map."
+    ) + _by_member(result)
+
+
+def _by_member(result):
+    mean = result.get("extrapolated_area_fraction_members")
+    if mean is None:
+        return ""
+    return (
+        f" Asked one by one, each by the predictors that it uses, members leave {mean:.1%} of the area on average, and all "
+        f"of them {result['extrapolated_area_fraction_all_members']:.1%} (`inside_share` in `field.nc`)."
     )
 
 

@@ -36,6 +36,7 @@ def world(tmp_path_factory):
         environment={"files": ["env.nc"], "predictors": ["temperature", "oxygen", "noise"]},
         model={"n_members": 4, "n_trees": 40, "resampling": "stratified"},
         explain={"effects": True, "drivers": True},
+        validation={"applicability_by_member": True},
         budget={"depth": [0, 200], "regions": "global"},
     )
     return folder, recipe, *run_recipe(recipe, data=folder, out=folder / "map")
@@ -71,6 +72,15 @@ def test_the_report_tells(world):
     assert "responses.png" in text
     assert "drivers.png" in text
     assert json.loads((folder / "map" / "result.json").read_text(encoding="utf-8")) == result
+
+
+def test_applicability_is_told_member_by_member(world):
+    folder, _, result, field = world
+    share = field["inside_share"]
+    assert set(np.unique(share.values[share.notnull()] * len(field["member"])).round(6) % 1) == {0.0}
+    some, none = (result[f"extrapolated_area_fraction_{who}members"] for who in ("", "all_"))
+    assert 0 <= none <= some <= 1
+    assert f"members leave {some:.1%} of the area" in (folder / "map" / "report.md").read_text()
 
 
 def test_what_is_not_asked_for_is_left_out(world):

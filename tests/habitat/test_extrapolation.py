@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat import BoostedTrees, SpatialBlocks, StratifiedFolds, area_of_applicability, mess
-from aqqua_science.habitat.extrapolation import dissimilarity, gain_weights
+from aqqua_science.habitat.extrapolation import dissimilarity, gain_weights, member_applicability
 from aqqua_science.habitat.folds import fold_labels
 from aqqua_science.schema import SchemaError
 
@@ -335,3 +335,18 @@ def test_a_cell_belongs_to_the_area_by_the_mean_of_its_day():
     expected = (alone[0]["dissimilarity_index"] + alone[1]["dissimilarity_index"]) / 2
     assert_allclose(both["dissimilarity_index"], expected)
     assert both["inside"].values.tolist() == [1, 0]
+
+
+def test_each_member_asks_for_its_own_predictors():
+    """Trees of warmth alone are at home wherever it is warm enough, whatever the salt; the others are not."""
+    rng = np.random.default_rng(0)
+    training = pd.DataFrame({"warmth": rng.uniform(0, 30, 200), "salt": rng.uniform(30, 38, 200)})
+    by_warmth = BoostedTrees(n_members=2, n_trees=10).fit(training, training["warmth"])
+    by_salt = BoostedTrees(n_members=2, n_trees=10).fit(training, (training["salt"] - 29) ** 2)
+    mixed = BoostedTrees(n_members=2, n_trees=10).fit(training, training["warmth"])
+    mixed.models_ = [by_warmth.models_[0], by_salt.models_[0]]
+    env = xr.Dataset(
+        {"warmth": ("longitude", [15.0, 15.0]), "salt": ("longitude", [34.0, 90.0])}, {"longitude": [0, 1]}
+    )
+    assert member_applicability(mixed, training, env).values.tolist() == [1.0, 0.5]
+    assert member_applicability(mixed, training, env, n_members=1).values.tolist() == [1.0, 1.0]
