@@ -4,10 +4,8 @@ import re
 from dataclasses import dataclass
 
 from aqqua_science.optional import require
+from aqqua_science.samples.flux_laws import CARBON_G_PER_MOL
 from aqqua_science.schema import SchemaError
-
-CARBON_G_PER_MOL = 12.011
-"""Standard atomic weight of carbon (IUPAC 2021, abridged)."""
 
 _EXAMPLES = "mg m-3, ug L-1, mmol m-3, g m-2, mg m-2 d-1, mol m-2 s-1, m-3 (individuals) or mm3 m-3 (biovolume)"
 _UNSAID = re.compile(

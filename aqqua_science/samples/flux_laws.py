@@ -3,16 +3,20 @@
 import numpy as np
 import pandas as pd
 
+CARBON_G_PER_MOL = 12.011
+"""Standard atomic weight of carbon (IUPAC 2021, abridged)."""
+
 _NITROGEN_NMOL = 0.012
 _SPEED_M_D = 1.40
 _CELL_MM = 0.02
 _CARBON_PER_NITROGEN = 106 / 16
-_NG_PER_NMOL = 12.011
 _L_PER_M3 = 1000.0
 _MG_PER_NG = 1e-6
 # Kriest's porous aggregate: a cell of 20 um holds 0.012 nmol N and sinks 1.40 m d-1; mass goes with d**1.62 and speed
 # with d**0.62. The speed is 66 d**0.62 m d-1 for d in cm.
-_KRIEST = _L_PER_M3 * _NITROGEN_NMOL * _CARBON_PER_NITROGEN * _NG_PER_NMOL * _MG_PER_NG * _SPEED_M_D / _CELL_MM**2.24
+_KRIEST = (
+    _L_PER_M3 * _NITROGEN_NMOL * _CARBON_PER_NITROGEN * CARBON_G_PER_MOL * _MG_PER_NG * _SPEED_M_D / _CELL_MM**2.24
+)
 
 LAWS = pd.DataFrame(
     [

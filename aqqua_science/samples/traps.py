@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..schema import SchemaError, add_standard_names, nearest_name, require_columns, screen
+from .flux_laws import CARBON_G_PER_MOL
 from .martin import MARTIN_B, martin_curve
 
 MONTHLY_DAYS, SEASONAL_DAYS = 45.0, 300.0
@@ -18,6 +19,7 @@ ABOVE_FLOOR_M = 100.0
 """Within this height above the sea floor a trap also collects what was stirred up from it."""
 
 _COVERED = 0.8
+_HALF_MONTH_DAYS = 15.2
 _NAMES = {
     "depth": r"depth( water)?( \[m\])?|trap_depth",
     "time_start": r"time_start|date/time( start)?|deployed",
@@ -29,12 +31,13 @@ _NAMES = {
     "method": r"method|type \(data type\)",
     "reference": r"reference.*",
 }
-_PER_UNIT = {"mg/m**2/day": 1.0, "g/m**2/day": 1e3, "mmol/m**2/day": 12.011, "µmol/m**2/day": 12.011e-3}
-_PER_UNIT |= {"umol/m**2/day": 12.011e-3, "g/m**2/a": 1e3 / 365.25, "mol/m**2/a": 12_011 / 365.25}
+_PER_UNIT = {"mg/m**2/day": 1.0, "g/m**2/day": 1e3, "g/m**2/a": 1e3 / 365.25}
+_PER_UNIT |= {"mmol/m**2/day": CARBON_G_PER_MOL, "mol/m**2/a": 1e3 * CARBON_G_PER_MOL / 365.25}
+_PER_UNIT |= {f"{micro}mol/m**2/day": 1e-3 * CARBON_G_PER_MOL for micro in "uµ"}
 _KEPT = ["latitude", "longitude", "depth", "time_start", "time_end", "flux_mg_m2_d", "method", "sea_floor_depth"]
 
 
-def trap_fluxes(table, *, columns=None, above_floor_m=ABOVE_FLOOR_M):
+def trap_fluxes(table, *, columns=None):
     """
     Bring a table of deployments to one form, and set apart what cannot be used.
 
@@ -45,8 +48,6 @@ def trap_fluxes(table, *, columns=None, above_floor_m=ABOVE_FLOOR_M):
     columns : dict, optional
         Name here (depth, time_start, time_end, duration_days, flux, sea_floor_depth, method, reference) -> column of
         `table`, for tables that name them otherwise. A flux without a unit in [brackets] is taken as mg C m-2 d-1.
-    above_floor_m : float
-        Traps nearer to the sea floor are left out, for what is stirred up there.
 
     Returns
     -------
@@ -63,9 +64,11 @@ def trap_fluxes(table, *, columns=None, above_floor_m=ABOVE_FLOOR_M):
 
     Notes
     -----
-    Where the end is missing or equals the beginning, the duration tells it. A thorium profile speaks for the 24.1 days
-    before it (half-life of Th-234; Buesseler et al. 1992, Deep-Sea Research 39, 1115-1137). A deployment of which four
-    fifths are covered by shorter ones at its place and depth is their summary and would count them twice.
+    Where the beginning or the end is missing, or they lie less than a day apart, the duration tells the end (or, from
+    the end, the beginning). A thorium profile speaks for the 24.1 days before it (half-life of Th-234; Buesseler et al.
+    1992, Deep-Sea Research 39, 1115-1137) and needs a single date. A deployment of which four fifths are covered by
+    ones half as long at its place and depth is their summary and would count them twice. Traps within 100 m of the sea
+    floor are left out, for what is stirred up there.
 
     Examples
     --------
@@ -79,7 +82,7 @@ def trap_fluxes(table, *, columns=None, above_floor_m=ABOVE_FLOOR_M):
     found = _with_interval(_named(add_standard_names(table), dict(columns or {})))
     _, broken = screen(found)
     reasons = broken["reason"].reindex(table.index).fillna("")
-    for reason, rows in _faults(found, above_floor_m).items():
+    for reason, rows in _faults(found).items():
         reasons = reasons.mask((reasons == "") & rows, reason)
     doubled = found[reasons == ""].duplicated(
         ["latitude", "longitude", "depth", "time_start", "time_end", "flux_mg_m2_d"]
@@ -116,7 +119,8 @@ def pool_fluxes(fluxes, *, horizon, between=None, b=MARTIN_B, cell_degrees=1.0):
     -------
     pandas.DataFrame
         One row per cell, months and half octave of depth: mean ``latitude, longitude, trap_depth`` (m), ``month`` and
-        ``n_months`` (the first month, and over how many the flux is a mean: 1 up to 45 days, 12 beyond 300),
+        ``n_months`` (the first month, and over how many the flux is a mean: 1 up to 45 days, 12 beyond 300, in between
+        those of which the deployment has the larger part),
         ``flux_mg_m2_d`` at `horizon` (mean weighted by days), ``n_deployments``, ``days`` and ``contributors`` (the
         references).
 
@@ -153,7 +157,7 @@ def pool_fluxes(fluxes, *, horizon, between=None, b=MARTIN_B, cell_degrees=1.0):
     )
     keys = {
         "row": np.floor(rows["latitude"] / cell_degrees),
-        "column": np.floor(rows["longitude"] / cell_degrees),
+        "column": np.floor(((rows["longitude"] + 180) % 360 - 180) / cell_degrees),
         "level": np.round(2 * np.log2(rows["depth"] / horizon)),
     }
     groups = rows.assign(**keys).groupby([*keys, "month", "n_months"], sort=True)
@@ -217,14 +221,20 @@ def _with_interval(table):
         for name in ("time_start", "time_end")
     )
     if "duration_days" in table:
-        told = start + pd.to_timedelta(pd.to_numeric(table["duration_days"], errors="coerce"), unit="D")
+        duration = pd.to_timedelta(pd.to_numeric(table["duration_days"], errors="coerce"), unit="D")
+        duration = duration.astype("timedelta64[us]")
+        start = start.fillna(end - duration)
+        told = start + duration
         end = end.where(end.notna() & ~((end - start < pd.Timedelta(days=1)) & (told > end) & (end >= start)), told)
-    thorium = (table["method"] == "thorium") & (end - start < pd.Timedelta(days=THORIUM_DAYS))
-    start = start.mask(thorium, end - pd.Timedelta(days=THORIUM_DAYS))
+    thorium = table["method"] == "thorium"
+    end = end.mask(thorium & end.isna(), start)
+    start = start.mask(thorium & start.isna(), end)
+    brief = thorium & (end - start < pd.Timedelta(days=THORIUM_DAYS))
+    start = start.mask(brief, end - pd.Timedelta(days=THORIUM_DAYS))
     return table.assign(time_start=start, time_end=end)
 
 
-def _faults(table, above_floor_m):
+def _faults(table):
     """Rows that cannot be used, by reason."""
     flux, depth, floor = table["flux_mg_m2_d"], table["depth"], pd.to_numeric(table["sea_floor_depth"], errors="coerce")
     return {
@@ -233,7 +243,7 @@ def _faults(table, above_floor_m):
         "no depth of the trap": ~(depth > 0),
         "no date": table["time_start"].isna() | table["time_end"].isna(),
         "it ends before it begins": table["time_end"] < table["time_start"],
-        f"within {above_floor_m:g} m of the sea floor, or below it": floor - depth < above_floor_m,
+        f"within {ABOVE_FLOOR_M:g} m of the sea floor, or below it": floor - depth < ABOVE_FLOOR_M,
     }
 
 
@@ -245,17 +255,24 @@ def _covered(table):
     for _, group in table[mixed].groupby(place[mixed], sort=False):
         for row in group.index[days[group.index] > MONTHLY_DAYS]:
             others = group[days[group.index] < days[row] / 2]
-            begin, end = table.loc[row, "time_start"], table.loc[row, "time_end"]
-            shared = others["time_end"].clip(upper=end) - others["time_start"].clip(lower=begin)
-            if shared.clip(lower=pd.Timedelta(0)).sum() / pd.Timedelta(days=1) >= _COVERED * days[row]:
+            if _shared_days(others, *table.loc[row, ["time_start", "time_end"]]) >= _COVERED * days[row]:
                 found.append(row)
     return found
+
+
+def _shared_days(deployments, begin, end):
+    """Days between two dates on which there was a deployment, however many there were."""
+    part = deployments.sort_values("time_start")[["time_start", "time_end"]].clip(lower=begin, upper=end)
+    seen = part["time_end"].cummax().shift(fill_value=begin)
+    fresh = part["time_end"] - np.maximum(part["time_start"], seen)
+    return fresh.clip(lower=pd.Timedelta(0)).sum() / pd.Timedelta(days=1)
 
 
 def _months(table, days):
     """First month and number of months that each deployment speaks for."""
     middle = (table["time_start"] + (table["time_end"] - table["time_start"]) / 2).dt.month
-    first, last = table["time_start"].dt.month, table["time_end"].dt.month
+    half = pd.Timedelta(days=_HALF_MONTH_DAYS)
+    first, last = (table["time_start"] + half).dt.month, (table["time_end"] - half).dt.month
     seasonal, yearly = days > MONTHLY_DAYS, days > SEASONAL_DAYS
     return {
         "month": middle.mask(seasonal, first).mask(yearly, 1),

@@ -105,6 +105,20 @@ def test_thorium_speaks_for_the_weeks_before_it():
     assert accepted["time_end"][0] <= pd.Timestamp("2000-05-03")
 
 
+def test_thorium_needs_one_date():
+    table = deployments(**{"Type (Data type)": ["th234", "th234"], "Depth water [m]": [100.0, 200.0]})
+    accepted, _ = trap_fluxes(
+        table.assign(**{"Date/Time": ["2000-05-02", None], "Date/time end": [None, "2000-05-02"]})
+    )
+    assert accepted["time_end"].tolist() == [pd.Timestamp("2000-05-02")] * 2
+    assert_allclose((accepted["time_end"] - accepted["time_start"]) / pd.Timedelta(days=1), 24.1)
+
+
+def test_end_and_duration_tell_the_beginning():
+    accepted, _ = trap_fluxes(deployments(**{"Date/Time": [None], "Duration [days]": 14.0}))
+    assert accepted["time_start"].tolist() == [pd.Timestamp("2000-05-02")]
+
+
 def test_a_mean_of_deployments_that_are_there_does_not_count_twice():
     starts = pd.date_range("2000-01-01", periods=12, freq="30D").astype(str).tolist()
     ends = pd.date_range("2000-01-31", periods=12, freq="30D").astype(str).tolist()
@@ -112,6 +126,12 @@ def test_a_mean_of_deployments_that_are_there_does_not_count_twice():
     accepted, rejected = trap_fluxes(deployments(**cups))
     assert len(accepted) == 12
     assert rejected["reason"].tolist() == ["shorter deployments at this place and depth cover it"]
+    twins = {
+        "Date/Time": [*starts[:5], *starts[:5], "2000-01-01"],
+        "Date/time end": [*ends[:5], *ends[:5], "2000-12-26"],
+    }
+    flux = {"POC flux [mg/m**2/day]": [*range(1, 12)]}
+    assert trap_fluxes(deployments(**twins, **flux))[1].empty  # two cups at a time cover no more days than one
     half = {"Date/Time": [*starts[:6], "2000-01-01"], "Date/time end": [*ends[:6], "2000-12-26"]}
     assert trap_fluxes(deployments(**half))[1].empty
     elsewhere = cups | {"Depth water [m]": [1000.0] * 12 + [2000.0]}
@@ -150,6 +170,10 @@ def test_depths_beyond_those_asked_for_are_left_out():
         ("2000-05-25", 20, 6, 1),
         ("2000-12-25", 14, 1, 1),
         ("2000-11-10", 80, 11, 3),
+        ("2000-05-01", 62, 5, 2),
+        ("2000-05-31", 62, 6, 2),
+        ("2000-05-20", 50, 6, 1),
+        ("2000-01-01", 299, 1, 10),
         ("2000-11-10", 310, 1, 12),
         ("2000-05-02", 45, 5, 1),
     ],
@@ -174,6 +198,17 @@ def test_one_cell_month_and_depth_is_one_row_weighted_by_days():
             **{k: v for k, v in change.items() if k != "start"}
         )
         assert len(pool_fluxes(table, horizon=100)) == 2, change
+
+
+def test_cells_meet_at_the_date_line():
+    table = fluxes([100, 100, 100]).assign(longitude=[180.0, -180.0, 180.4], latitude=10.5)
+    assert pool_fluxes(table, horizon=100)["n_deployments"].tolist() == [3]
+
+
+@pytest.mark.parametrize(("cell_degrees", "n"), [(1.0, 2), (5.0, 1)])
+def test_the_size_of_cells_is_chosen(cell_degrees, n):
+    table = fluxes([100, 100]).assign(latitude=[30.5, 33.5])
+    assert len(pool_fluxes(table, horizon=100, cell_degrees=cell_degrees)) == n
 
 
 def test_the_compilation_of_mouw_and_others(shared_data):
