@@ -67,7 +67,9 @@ HEAD = (
     "bias",
     "RMSE",
     "held-out samples in their cell's interval",
+    "its width",
     "sea whose mean is in it",
+    "in the members' spread",
 )
 
 
@@ -109,7 +111,7 @@ def measure(scenario, seed, *, effort):
         "basins": len(basins),
         "basins_held": basins["truth"].between(basins["low"], basins["high"]).sum(),
         "cells_held_out": held_out_cells(model, table),
-        "area_held": area_held(ocean, field),
+        **cells_of(ocean, field),
         "residual": float(at_stations(residual_of(ocean), samples).mean()),
         "n_samples": len(table),
     }
@@ -173,10 +175,16 @@ def held_out_cells(model, table):
     return cell_coverage(observed, predicted, blocks=labels, scale=model.scale_)
 
 
-def area_held(ocean, field):
-    """Share of the sea where the true mean of the cell lies in its interval."""
-    held = (field["low"] <= ocean["biomass"]) & (ocean["biomass"] <= field["high"])
-    return float(held.where(ocean["biomass"].notnull()).weighted(cell_area(ocean)).mean())
+def cells_of(ocean, field):
+    """Share of the sea whose true mean lies in its cell's interval and in the spread of the members; median width."""
+    is_sea, area, found = ocean["biomass"].notnull(), cell_area(ocean), {}
+    members = field[member_variable(field)]
+    spread = members.where(is_sea, 0).quantile([0.05, 0.95], "member")
+    bounds = {"area": (field["low"], field["high"]), "area_members": (spread[0], spread[1])}
+    for name, (low, high) in bounds.items():
+        held = (low <= ocean["biomass"]) & (ocean["biomass"] <= high)
+        found[f"{name}_held"] = held.where(is_sea).weighted(area).mean()
+    return found | {"cell_width": ((field["high"] - field["low"]) / members.mean("member")).median()}
 
 
 def at_stations(field, stations):
@@ -204,7 +212,8 @@ def _line(name, rows):
             _held(rows, "ledger_low", "ledger_high", "median"),
             _held(rows, "member_low", "member_high", "mean"),
             f"{error.median():+.2f} | {np.sqrt((error**2).mean()):.2f}",
-            f"{rows['cells_held_out'].mean():.0%} | {rows['area_held'].mean():.0%} |",
+            f"{rows['cells_held_out'].mean():.0%} | {rows['cell_width'].median():.1f}",
+            f"{rows['area_held'].mean():.0%} | {rows['area_members_held'].mean():.0%} |",
         ]
     )
 

@@ -19,7 +19,8 @@ NORMAL_95 = 1.6448536269514722
 def oceans():
     """Rows of five oceans, of which the truth of two is missed on different sides."""
     bounds = {"low": 0.5, "median": 1.0, "high": 1.5, "ledger_low": 0.4, "ledger_high": 1.9}
-    bounds |= {"member_low": 0.9, "mean": 1.0, "member_high": 1.1, "cells_held_out": 0.9, "area_held": 0.95}
+    bounds |= {"member_low": 0.9, "mean": 1.0, "member_high": 1.1, "cells_held_out": 0.9}
+    bounds |= {"cell_width": 2.5, "area_held": 0.95, "area_members_held": 0.2}
     truths = enumerate([1.0, 1.0, 1.0, 0.45, 1.8], harder_oceans.FIRST_SEED)
     return [{"scenario": "as before", "seed": seed, "truth": truth, **bounds} for seed, truth in truths]
 
@@ -58,14 +59,14 @@ def test_interval_with_all_told_adds_the_variances_of_its_sources():
     assert_allclose(np.log(row["high"] / row["low"]) / 2, NORMAL_95 * row["sd sampling"])
     assert row["ledger_low"] < row["low"] < row["median"] < row["high"] < row["ledger_high"]
     assert 0.5 < row["cells_held_out"] <= 1
-    assert 0.5 < row["area_held"] <= 1
+    assert row["area_members_held"] < 0.5 < row["area_held"] <= 1
 
 
 def test_summary_counts_misses_on_both_sides(oceans, tmp_path):
     lines = harder_oceans.run(5, scenarios=["as before"], to=_keep(oceans, tmp_path / "rows.jsonl")).splitlines()
     error = np.sqrt((np.log(0.45) ** 2 + np.log(1.8) ** 2) / 5)
     found = f"| as before | 5 | **3** (1 / 1), 1.00 | **5** (0 / 0), 1.50 | **3** (1 / 1), 0.20 | +0.00 | {error:.2f} |"
-    assert lines[2] == found + " 90% | 95% |"
+    assert lines[2] == found + " 90% | 2.5 | 95% | 20% |"
     assert "3 to 5 of 5" in lines[4]
 
 
