@@ -290,6 +290,34 @@ def check(table, *, required=("latitude", "longitude"), unique=()):
     raise SchemaError(msg)
 
 
+def refuse_columns(table, names, *, what="samples", remedy="Drop or rename it."):
+    """
+    Refuse a table that has a column of a name that is to be added.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    names : iterable of str
+    what, remedy : str
+        How messages call the table, and what they advise; ``{name!r}`` stands for the column.
+
+    Raises
+    ------
+    SchemaError
+
+    Examples
+    --------
+    >>> refuse_columns(pd.DataFrame({"sst": [1.0]}), ["sst"])
+    Traceback (most recent call last):
+    ...
+    aqqua_science.schema.SchemaError: samples already have a column 'sst', which would be overwritten. ...
+    """
+    for name in names:
+        if name in table.columns:
+            msg = f"{what} already have a column {name!r}, which would be overwritten. {remedy.format(name=name)}"
+            raise SchemaError(msg)
+
+
 def screen(table, *, required=("latitude", "longitude"), unique=()):
     """
     Split a table into rows that can be used and rows that cannot.

@@ -113,11 +113,15 @@ def match_dates(samples, env, axis, *, time, max_days):
 
 
 def _months(samples):
+    """Of the column, and of the dates where it has none."""
+    told = np.full(len(samples), np.nan)
     if "month" in samples.columns:
-        return samples["month"].to_numpy(dtype=float, na_value=np.nan)
+        told = samples["month"].to_numpy(dtype=float, na_value=np.nan)
+    if "time" not in samples.columns or not np.isnan(told).any():
+        return told
     times = utc_times(samples["time"])
     months = (times.astype("datetime64[M]").astype(int) % 12 + 1).astype(float)
-    return np.where(np.isnat(times), np.nan, months)
+    return np.where(np.isnan(told) & ~np.isnat(times), months, told)
 
 
 def _check_kind(samples, env, axis, time):

@@ -50,10 +50,7 @@ def join_sun(samples, *, midnight_is_known=False):
     """
     schema.require_columns(samples, ["time"], what="the table of samples")
     schema.check(samples)
-    for name in _ADDED:
-        if name in samples.columns:
-            msg = f"samples already have a column {name!r}, which join_sun would overwrite. Drop or rename it."
-            raise schema.SchemaError(msg)
+    schema.refuse_columns(samples, _ADDED)
     times = utc_times(samples["time"])
     dated = np.isnat(times) if midnight_is_known else _is_midnight(samples["time"])
     at = (samples[name].to_numpy(dtype=float) for name in ("latitude", "longitude"))
@@ -63,5 +60,6 @@ def join_sun(samples, *, midnight_is_known=False):
 
 
 def _is_midnight(times):
-    """Whether the clock shows 00:00:00."""
-    return (times == times.dt.normalize()).to_numpy()
+    """Whether the clock shows 00:00:00; it does so even in zones whose summer begins by leaving that hour out."""
+    clock = times.dt.tz_localize(None)
+    return (clock == clock.dt.normalize()).to_numpy()

@@ -128,11 +128,12 @@ def join_environment(
 def _check_names(samples, env, suffixes):
     """Refuse names that the match would write over."""
     beside = [f"{name}{suffix}" for name in env.data_vars for suffix in suffixes]
-    for name in [*env.data_vars, *beside, *(f"match_{name}" for name in _RECORD)]:
-        if name in samples.columns or (name in beside and name in env):
-            owner = "samples already have a column" if name in samples.columns else "env already has a variable"
-            remedy = f", or leave it out with env.drop_vars({name!r})" if name in env else ""
-            msg = f"{owner} {name!r}, which the match would overwrite. Drop or rename it{remedy}."
+    remedy = "Drop or rename the column, or leave the variable out with env.drop_vars({name!r})."
+    schema.refuse_columns(samples, env.data_vars, remedy=remedy)
+    schema.refuse_columns(samples, [*beside, *(f"match_{name}" for name in _RECORD)])
+    for name in beside:
+        if name in env:
+            msg = f"env already has a variable {name!r}, which would be overwritten. Rename it."
             raise schema.SchemaError(msg)
 
 

@@ -1,5 +1,6 @@
 """Tables as PANGAEA gives them out: a comment block, then tab-separated columns with units in their names."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def read_pangaea(path):
     """
     path = Path(path)
     block = _comment_block(path)
-    table = pd.read_csv(path, sep="\t", skiprows=len(block), encoding_errors="replace", low_memory=False)
+    how = {"encoding_errors": "replace", "low_memory": False, "quoting": csv.QUOTE_NONE}
+    table = pd.read_csv(path, sep="\t", skiprows=len(block), **how)
     split = {name: _COMMENT.match(name) for name in map(str, table.columns)}
     short = {name: found["name"] if found else name for name, found in split.items()}
     shared = {name for name in short.values() if list(short.values()).count(name) > 1}
@@ -61,11 +63,19 @@ def is_pangaea(path):
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : str or pathlib.Path
 
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "flux.tab")
+    >>> _ = path.write_text("/* DATA DESCRIPTION:")
+    >>> is_pangaea(path)
+    True
     """
     with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
         return file.read(2) == "/*"

@@ -48,6 +48,8 @@ def join_series(samples, series, *, station="station", max_km=5.0, max_days=1.0)
     SchemaError
         If a column is absent, times are no datetimes, a station has two records at once, or a column of these names is
         there already.
+    ValueError
+        If `max_days` is negative.
 
     Examples
     --------
@@ -59,6 +61,9 @@ def join_series(samples, series, *, station="station", max_km=5.0, max_days=1.0)
     0         15.0        0.25
     1          NaN         NaN  no station of this name
     """
+    if not max_days >= 0:
+        msg = f"max_days must be 0 or more; got {max_days}. With 0 a record must be of the sample's very time."
+        raise ValueError(msg)
     by_name = station in samples.columns and station in series.columns
     _check(samples, series, () if by_name else ("latitude", "longitude"))
     values = _values(samples, series, station)
@@ -74,11 +79,13 @@ def join_series(samples, series, *, station="station", max_km=5.0, max_days=1.0)
     for name in values:
         measured = series[name].to_numpy(dtype=float, na_value=np.nan)
         known = pd.DataFrame({"owner": owner, "time": utc_times(series["time"]), "value": measured}).dropna()
-        _check_doubles(known, stations, name)
+        _check_doubles(known, stations, name, station)
         columns[name], off = _nearest_in_time(asked[usable], known, max_days).reindex(asked.index).to_numpy().T
         days = np.fmax(days, off)
         faults[f"no {name} within {max_days:g} days"] = usable & np.isnan(columns[name])
-    record = {"station": stations["name"].reindex(at).array, "distance_km": _distance_km(samples, stations, at)}
+    names = stations["name"]
+    names = names.astype("Int64") if names.dtype.kind in "iu" else names  # NaN would make numbers of names
+    record = {"station": names.reindex(at).array, "distance_km": _distance_km(samples, stations, at)}
     record |= {"days": days, "reason": join_reasons(faults)}
     return samples.assign(**columns, **{f"match_{name}": record[name] for name in _RECORD})
 
@@ -91,14 +98,15 @@ def _check(samples, series, required):
 
 def _values(samples, series, station):
     """Columns of a table of records that hold what was measured."""
-    values = [name for name in series.select_dtypes("number") if name not in {*schema.VOCABULARY, station}]
+    values = [
+        name
+        for name in series.select_dtypes("number", exclude="timedelta")
+        if name not in {*schema.VOCABULARY, station}
+    ]
     if not values:
         msg = f"the table of records has no numeric column of values; its columns are: {', '.join(map(str, series))}."
         raise schema.SchemaError(msg)
-    for name in [*values, *(f"match_{name}" for name in _RECORD)]:
-        if name in samples.columns:
-            msg = f"samples already have a column {name!r}, which the match would overwrite. Drop or rename it."
-            raise schema.SchemaError(msg)
+    schema.refuse_columns(samples, [*values, *(f"match_{name}" for name in _RECORD)])
     return values
 
 
@@ -112,8 +120,9 @@ def _stations(series, station):
     stations = pd.DataFrame({"name": groups[station].first().array if named else np.arange(n)})
     middle = np.full((n, 3), np.nan)
     if {"latitude", "longitude"} <= set(series.columns):
-        total = np.stack([np.bincount(owner, part, n) for part in _vectors(series).T], axis=1)
-        middle = total / np.linalg.norm(total, axis=1, keepdims=True)
+        total = np.stack([np.bincount(owner, part, n) for part in np.nan_to_num(_vectors(series)).T], axis=1)
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        middle = total / np.where(length > 0, length, np.nan)
     return stations.assign(**dict(zip("xyz", middle.T, strict=True))), owner
 
 
@@ -134,14 +143,14 @@ def _distance_km(samples, stations, at):
     return chord_to_km(np.linalg.norm(_vectors(samples) - middle, axis=1))
 
 
-def _check_doubles(known, stations, name):
+def _check_doubles(known, stations, name, station):
     doubled = known[known.duplicated(["owner", "time"])]
     if len(doubled):
         first = doubled.iloc[0]
         msg = (
             f"each station may have one {name} at a time; {len(doubled)} records are more, the first of "
             f"{stations['name'][first['owner']]!r} at {first['time']}. Choose one depth, or average them: "
-            "series.groupby(['station', 'time']).mean()."
+            f"series.groupby([{station!r}, 'time'], as_index=False).mean(numeric_only=True)."
         )
         raise schema.SchemaError(msg)
 

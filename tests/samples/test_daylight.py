@@ -77,5 +77,12 @@ def test_what_is_wrong_is_named():
         join_sun(sample(95.0, 0.0, "2020-01-01T12:00"))
     with pytest.raises(SchemaError, match="to_datetime"):
         join_sun(sample(5.0, 0.0, "2020-01-01").assign(time="yesterday"))
-    with pytest.raises(SchemaError, match="'solar_elevation', which join_sun would overwrite"):
+    with pytest.raises(SchemaError, match="'solar_elevation', which would be overwritten"):
         join_sun(sample(5.0, 0.0, "2020-01-01").assign(solar_elevation=np.nan))
+
+
+def test_zones_whose_summer_leaves_midnight_out():
+    """Cairo's clocks went from 23:59 to 01:00 on the 28th of April 2023."""
+    times = pd.Series(pd.to_datetime(["2023-04-28T12:00", "2023-04-29T00:00"])).dt.tz_localize("Africa/Cairo")
+    table = join_sun(pd.DataFrame({"latitude": 30.0, "longitude": 31.0, "time": times}))
+    assert table["solar_elevation"].notna().tolist() == [True, False]

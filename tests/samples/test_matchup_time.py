@@ -312,7 +312,7 @@ def test_what_does_not_go_together_is_refused():
         join_environment(sample, env, climatology=env)
     with pytest.raises(SchemaError, match='"window" needs dates'):
         join_environment(sample, normals, time="window")
-    with pytest.raises(SchemaError, match="'x_count', which the match would overwrite"):
+    with pytest.raises(SchemaError, match="'x_count', which would be overwritten"):
         join_environment(sample, env.assign(x_count=env["x"]), time="window")
     with pytest.raises(SchemaError, match="'x_climatology'"):
         join_environment(sample.assign(x_climatology=1), env, climatology=normals)

@@ -45,8 +45,16 @@ def test_what_is_no_such_table_is_refused(tmp_path):
     assert not is_pangaea(written(tmp_path, "Latitude\n1\n"))
 
 
+def test_a_quotation_mark_is_a_letter(tmp_path):
+    rows = 'Event\tDepth water [m]\n"Meteor\t5\nB\t6\n7" net\t8\n'
+    table = read_pangaea(written(tmp_path, BLOCK + rows))
+    assert table["Event"].tolist() == ['"Meteor', "B", '7" net']
+
+
 def test_real_tables(shared_data):
-    for path in (shared_data / "insitu").rglob("*.tab"):
+    paths = list((shared_data / "insitu").rglob("*.tab"))
+    assert len(paths) == 2
+    for path in paths:
         table = read_pangaea(path)
         assert {"Latitude", "Longitude", "Date/Time"} <= set(table), path
         assert table["Latitude"].between(-90, 90).all()

@@ -62,3 +62,32 @@ def test_single_months_are_as_without(env):
 def test_other_numbers_of_months_are_refused(env, n):
     with pytest.raises(SchemaError, match="n_months must be a whole number from 1 to 12"):
         join_seasons(samples(3).assign(n_months=[1, n, 1]), env)
+
+
+def test_months_of_no_year_are_refused(env):
+    with pytest.raises(SchemaError, match="month"):
+        join_seasons(samples(2).assign(month=[0, 13]), env)
+
+
+def test_dates_are_refused(env):
+    dated = env.rename(month="time").assign_coords(time=pd.date_range("2000-01-01", periods=12, freq="MS"))
+    with pytest.raises(SchemaError, match="need months of the year"):
+        join_seasons(samples(2), dated)
+
+
+def test_counts_are_sums_over_the_months_and_bounds_are_no_variables(env):
+    env["depth_bnds"] = ("side", [0.0, 1.0])
+    env["sst"].attrs = {}
+    env["latitude_bnds"] = (("latitude", "side"), np.stack([env["latitude"] - 15, env["latitude"] + 15], axis=1))
+    env["latitude"].attrs["bounds"] = "latitude_bnds"
+    table = samples(20)
+    joined = join_seasons(table, env.drop_vars("depth_bnds"), radius_km=4000)
+    alone = [
+        join_environment(
+            table.assign(month=(table["month"] - 1 + k) % 12 + 1), env.drop_vars("depth_bnds"), radius_km=4000
+        )
+        for k in range(12)
+    ]
+    expected = sum(part["chl_count"] * (k < table["n_months"]) for k, part in enumerate(alone))
+    assert joined["chl_count"].tolist() == expected.tolist()
+    assert "chl_sd" not in joined

@@ -133,3 +133,38 @@ def test_what_is_wrong_is_named():
     doubled = pd.concat([series.dropna().iloc[:1], series])
     with pytest.raises(SchemaError, match=r"one temperature at a time; 1 records are more.*Choose one depth"):
         join_series(samples, doubled)
+
+
+def test_a_record_without_position_leaves_the_others_their_middle():
+    series = pd.DataFrame({"station": "A", "time": pd.date_range("2020-01-01", periods=3), "oxygen": 1.0})
+    series = series.assign(latitude=[10.0, np.nan, 10.0], longitude=[20.0, np.nan, 20.0])
+    samples = pd.DataFrame(
+        {"station": ["A"], "time": [pd.Timestamp("2020-01-01")], "latitude": 10.0, "longitude": 20.0}
+    )
+    assert_allclose(join_series(samples, series)["match_distance_km"], 0, atol=1e-6)
+
+
+def test_numbers_are_names_too_and_lengths_of_time_no_values():
+    series = pd.DataFrame({"station": [7, 8], "time": pd.Timestamp("2020-01-01"), "oxygen": [1.0, 2.0]})
+    series["since"] = pd.Timedelta(days=1)
+    joined = join_series(pd.DataFrame({"station": [8, 9], "time": pd.Timestamp("2020-01-01")}), series)
+    assert "since" not in joined
+    assert joined["match_station"][0] == 8
+    assert joined["match_station"].dtype == "Int64"
+
+
+def test_the_remedy_for_doubled_records_works():
+    series = pd.DataFrame({"buoy": "A", "time": pd.Timestamp("2020-01-01"), "oxygen": [1.0, 3.0], "crew": "we"})
+    samples = pd.DataFrame({"buoy": ["A"], "time": [pd.Timestamp("2020-01-01")]})
+    with pytest.raises(SchemaError) as told:
+        join_series(samples, series, station="buoy")
+    assert "series.groupby(['buoy', 'time'], as_index=False).mean(numeric_only=True)" in str(told.value)
+    once = series.groupby(["buoy", "time"], as_index=False).mean(numeric_only=True)
+    assert join_series(samples, once, station="buoy")["oxygen"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("max_days", [-1, np.nan])
+def test_no_reach_in_time_is_refused(max_days):
+    table = pd.DataFrame({"station": ["A"], "time": [pd.Timestamp("2020-01-01")]})
+    with pytest.raises(ValueError, match="max_days must be 0 or more"):
+        join_series(table, table.assign(oxygen=1.0), max_days=max_days)
