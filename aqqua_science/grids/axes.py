@@ -47,6 +47,27 @@ class Axis:
     repeats: list = field(default_factory=list)
 
 
+def is_flag(field):
+    """
+    Tell whether a field holds flags, of which there are no means (CF `flag_values` or `flag_masks`).
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> is_flag(xr.DataArray([0, 1], attrs={"flag_values": [0, 1]}))
+    True
+    """
+    return bool({"flag_values", "flag_masks"} & field.attrs.keys())
+
+
 def find_role(variable, *, name=None):
     """
     Tell which axis a coordinate variable is, by its CF attributes or else by its name.

@@ -2,8 +2,9 @@
 
 import json
 import os
-import sys
 from pathlib import Path
+
+import platformdirs
 
 from aqqua_science.files import file_hash, write_json
 
@@ -22,10 +23,7 @@ def cache_folder():
     """
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE]).expanduser()
-    home = Path.home()
-    places = {"win32": os.environ.get("LOCALAPPDATA"), "darwin": home / "Library" / "Caches"}
-    place = places.get(sys.platform) or os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(place) / "aqqua_science"
+    return platformdirs.user_cache_path("aqqua_science", appauthor=False)
 
 
 def note_of(path):
@@ -43,13 +41,15 @@ def note_of(path):
     return path.with_name(f"{path.name}.json")
 
 
-def is_kept(path):
+def is_kept(path, *, out_of=()):
     """
     Tell whether a file is there, and refuse one that has changed.
 
     Parameters
     ----------
     path : pathlib.Path
+    out_of : iterable of pathlib.Path
+        Files of somebody's folder: what was made out of others is not what is asked for.
 
     Returns
     -------
@@ -63,14 +63,15 @@ def is_kept(path):
     note = note_of(path)
     if not (path.exists() and note.exists()):
         return False
-    noted, found = json.loads(note.read_text("utf-8"))["sha256"], file_hash(path)
+    told = json.loads(note.read_text("utf-8"))
+    noted, found = told["sha256"], file_hash(path)
     if noted != found:
         msg = (
             f"{path} has the SHA-256 {found}, but had {noted} when it was made ({note.name}). "
             "Remove both, and run it again."
         )
         raise OSError(msg)
-    return True
+    return not out_of or [file_hash(part) for part in out_of] == told["sha256_of_downloads"]
 
 
 def keep(fields, path, *, about):

@@ -37,7 +37,8 @@ def climatology(env, *, min_years=1):
     Notes
     -----
     A step belongs to the month of its date and weighs as many days as it lasts: a month its own length, a shorter
-    step the time to the next, but no longer than most of them, so that a hole in the series weighs nothing.
+    step the time to the next, but no longer than most of them, so that a hole in the series weighs nothing. Where the
+    series has bounds (CF), a step belongs to the month of its middle and weighs what lies between them.
 
     Examples
     --------
@@ -48,8 +49,8 @@ def climatology(env, *, min_years=1):
     (array([ 6., 17.]), 2)
     """
     env = _as_dataset(env)
-    time = _read_time(env)
-    weight = xr.DataArray(step_days(time), dims="time")
+    time, days = _read_steps(env)
+    weight = xr.DataArray(days, dims="time")
     fields = {}
     for name, field in env.data_vars.items():
         if "time" in field.dims:
@@ -165,6 +166,21 @@ def _read_time(env):
         msg = f"the dates of env must ascend, each once; they begin {time[:3].date}. Sort them: env.sortby('time')."
         raise SchemaError(msg)
     return time
+
+
+def _read_steps(env):
+    """The date and the days of each step."""
+    time = _read_time(env)
+    bounds = {**env["time"].encoding, **env["time"].attrs}.get("bounds")
+    if bounds not in env.coords:
+        return time, step_days(time)
+    start, end = env[bounds].transpose("time", ...).values.T
+    days = (end - start) / np.timedelta64(1, "D")
+    if not ((days > 0) & (days <= _LONGEST_STEP_DAYS)).all():
+        wrong = days[~((days > 0) & (days <= _LONGEST_STEP_DAYS))][0]
+        msg = f"steps must be a month at most; the {bounds} of env give one of {wrong:g} days. Correct or drop them."
+        raise SchemaError(msg)
+    return pd.DatetimeIndex(start + (end - start) // 2), days
 
 
 def _average_months(field, time, weight, min_years):

@@ -15,7 +15,8 @@ class Piece:
     """
     What becomes one file: its `name`, the `variable` in it, and `bring`, which puts the raw files into a folder.
 
-    `addresses` are where these are from. A file of somebody's folder `may_lack` the months that are asked for.
+    `addresses` are where these are from. A file of somebody's folder, which `is_local`, `may_lack` the months that are
+    asked for.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Piece:
     addresses: tuple
     bring: Callable
     may_lack: bool = False
+    is_local: bool = False
 
 
 def cut(opened, *, variable, source, selection):
@@ -57,6 +59,7 @@ def cut(opened, *, variable, source, selection):
 def _at_times(fields, source, selection):
     if source.time == "month" and "time" in fields.dims:
         # Some climatologies bear the dates of one year.
+        fields = fields.drop_vars("time_bounds", errors="ignore")
         fields = fields.assign_coords(time=fields["time"].dt.month.values).rename(time="month")
     if "month" in fields.dims:
         return fields.isel(month=[selection.has_month(month) for month in fields["month"].values.tolist()])

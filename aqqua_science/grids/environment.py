@@ -1,14 +1,20 @@
 """Environment fields of any origin, opened as one Dataset in our conventions."""
 
 import numpy as np
+import pandas as pd
 
 from aqqua_science.grids.alignment import merge_fields
-from aqqua_science.grids.fields import read_depth_bounds, read_fields
+from aqqua_science.grids.fields import read_depth_bounds, read_fields, read_time_bounds
 from aqqua_science.grids.files import open_sources
 from aqqua_science.schema import SchemaError, nearest_name
 
 DEPTH_BOUNDS = "depth_bounds"
 """Coordinate that holds the upper and lower bound of each depth level, where a source gives them."""
+
+_DAYS = {"units": "days since 1950-01-01", "dtype": "float64"}
+
+TIME_BOUNDS = "time_bounds"
+"""Coordinate that holds the beginning and end of each dated step, where all sources with dates give them."""
 
 
 def open_environment(*sources, chunks=None, variables=None):
@@ -32,7 +38,7 @@ def open_environment(*sources, chunks=None, variables=None):
         Variables under their own names with dimensions from (member, month, time, depth, latitude, longitude), in this
         order: latitude and longitude (-180..180) in degrees, ascending; depth in metres, positive down; ``month`` 1..12
         for climatologies or ``time`` as datetime64[ns] for dated fields. Kelvin becomes degC. Bounds of depth
-        levels stay, as the coordinate ``depth_bounds``.
+        levels and of dated steps stay, as the coordinates ``depth_bounds`` and ``time_bounds``.
 
     Raises
     ------
@@ -64,13 +70,14 @@ def open_environment(*sources, chunks=None, variables=None):
     wanted = None if variables is None else [variables] if isinstance(variables, str) else list(variables)
     opened = open_sources(sources)
     _require_variables(opened, wanted)
-    fields, bounds = [], []
+    fields, depths, times = [], [], []
     for label, dataset in opened:
         fields.extend(read_fields(label, dataset, wanted=wanted, chunks=chunks))
-        bounds.extend(read_depth_bounds(label, dataset, wanted=wanted))
+        depths.extend(read_depth_bounds(label, dataset, wanted=wanted))
+        times.extend(read_time_bounds(label, dataset, wanted=wanted))
         if chunks is None:
             dataset.close()
-    return _with_depth_bounds(merge_fields(fields), bounds)
+    return _with_time_bounds(_with_depth_bounds(merge_fields(fields), depths), times)
 
 
 def _with_depth_bounds(environment, known):
@@ -81,6 +88,24 @@ def _with_depth_bounds(environment, known):
         if axis.size == levels.size and np.allclose(axis, levels) and inside.all():
             depth = environment["depth"].assign_attrs(bounds=DEPTH_BOUNDS)
             return environment.assign_coords({"depth": depth, DEPTH_BOUNDS: (("depth", "side"), sides)})
+    return environment
+
+
+def _with_time_bounds(environment, known):
+    """Keep the bounds of dates that are known for all of them, hold them, and are the same in all sources."""
+    if "time" not in environment.dims or not known:
+        return environment
+    dates, sides = (np.concatenate(parts) for parts in zip(*known, strict=True))
+    table = pd.DataFrame(sides, index=dates).reset_index().drop_duplicates().set_index("index")
+    times = environment["time"].values
+    if table.index.has_duplicates or not np.isin(times, dates).all():
+        return environment
+    sides = table.loc[times].to_numpy()
+    if not ((sides[:, 0] <= times) & (times <= sides[:, 1]) & (sides[:, 0] < sides[:, 1])).all():
+        return environment
+    time = environment["time"].assign_attrs(bounds=TIME_BOUNDS)
+    environment = environment.assign_coords({"time": time, TIME_BOUNDS: (("time", "side"), sides)})
+    environment["time"].encoding = _DAYS  # a file says dates and their bounds in the same units
     return environment
 
 

@@ -125,7 +125,8 @@ def _plan(source, selection, folder, mirror, verify, download):
     base = (str(mirror) if is_address else source.base).rstrip("/")
     if source.how == "files":
         place = Path(mirror).expanduser() if mirror is not None and not is_address else None
-        return _plan_files(source, selection, base=base, bring=partial(_bring_file, source, place, verify, download))
+        bring = partial(_bring_file, source, place, verify, download)
+        return _plan_files(source, selection, base=base, bring=bring, is_local=place is not None)
     if mirror is not None and not is_address:
         return _plan_mirror(source, selection, Path(mirror).expanduser())
     if source.how == "erddap":
@@ -137,7 +138,7 @@ def _plan(source, selection, folder, mirror, verify, download):
     raise FileNotFoundError(msg)
 
 
-def _plan_files(source, selection, *, base, bring):
+def _plan_files(source, selection, *, base, bring, is_local):
     """One piece for each variable and month; one for each variable where all months are in one file."""
     by_month = "{month" in source.pattern
     months = [None] if not by_month else range(1, 13) if selection.months is None else selection.months
@@ -149,7 +150,7 @@ def _plan_files(source, selection, *, base, bring):
             in_name = selection.months_in_name if month is None else f"{month:02d}"
             name = selection.stamp(variable.name, in_name)
             address = f"{base}/{relative}"
-            pieces.append(Piece(name, variable, (address,), partial(bring, relative, address)))
+            pieces.append(Piece(name, variable, (address,), partial(bring, relative, address), is_local=is_local))
     return pieces
 
 
@@ -191,7 +192,7 @@ def _plan_mirror(source, selection, place):
             years = "" if selection.years is None else "{}-{}".format(*selection.years)
             parts = path.relative_to(place).with_suffix("").parts
             name = selection.stamp(variable.name, *parts, years, selection.months_in_name)
-            pieces.append(Piece(name, variable, (str(path),), partial(_where_it_lies, path), may_lack=True))
+            pieces.append(Piece(name, variable, (str(path),), partial(_where_it_lies, path), True, is_local=True))
     return pieces
 
 
@@ -221,10 +222,11 @@ def _download(url, path, *, wait_s):
 def _obtain(piece, source, selection, folder):
     """The file of a piece, from the cache or made; None where a file may lack what is asked for, and does."""
     path = folder / f"{piece.name}.nc"
-    if is_kept(path):
-        return path
     downloads = folder / "downloads"
-    raw = piece.bring(downloads)
+    raw = piece.bring(downloads) if piece.is_local else []
+    if is_kept(path, out_of=raw):
+        return path
+    raw = raw or piece.bring(downloads)
     ours = [file for file in raw if file.parent == downloads]
     opened = [_open(file, ours, piece) for file in raw]
     fields = cut(opened, variable=piece.variable, source=source, selection=selection)

@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 
 from aqqua_science.grids.axes import ATTRIBUTES, DIMENSIONS, find_role, read_axis
+from aqqua_science.grids.calendars import as_datetime64
+from aqqua_science.grids.time_axes import read_bound_dates
 from aqqua_science.schema import SchemaError
 
 _POINTERS = ("bounds", "climatology", "grid_mapping", "cell_measures", "formula_terms")
@@ -100,6 +102,44 @@ def read_depth_bounds(label, dataset, *, wanted=None):
         if bounds is not None and deepest > 0:
             metres = np.abs(bounds.values[axis.order].astype(float)) * (axis.values[-1] / deepest)
             found.append((axis.values, np.sort(metres, axis=1)))
+    return found
+
+
+def read_time_bounds(label, dataset, *, wanted=None):
+    """
+    Read the bounds of dated steps, where a Dataset has them.
+
+    Parameters
+    ----------
+    label : str
+        How messages call the source.
+    dataset : xarray.Dataset
+        Raw variables.
+    wanted : list of str, optional
+        As for `read_fields`, which has read these before.
+
+    Returns
+    -------
+    list of (numpy.ndarray (n,), numpy.ndarray (n, 2))
+        Dates, ascending, and the beginning and end of their steps, as datetime64[ns] in UTC.
+
+    Examples
+    --------
+    >>> time = xr.Variable("t", [0, 8], {"units": "days since 2000-01-01", "bounds": "t_bounds"})
+    >>> raw = xr.Dataset({"chl": ("t", [0, 1])}, {"t": time, "t_bounds": (("t", "side"), [[0, 8], [8, 16]])})
+    >>> [(dates, sides)] = read_time_bounds("chl.nc", raw)
+    >>> sides.astype("datetime64[D]")[1]
+    array(['2000-01-09', '2000-01-17'], dtype='datetime64[D]')
+    """
+    source, found = _Source(label, dataset), []
+    names = source.candidates() if wanted is None else [name for name in wanted if name in dataset.variables]
+    for dim in {dim for name in names for dim in dataset[name].dims if source.role(dim) == "time"}:
+        coordinate = source.coordinates[dim]
+        bounds, axis = source.bounds(coordinate), source.axis(dim, coordinate.name)
+        if bounds is not None and axis.name == "time":
+            sides = read_bound_dates(coordinate, bounds, source.label)
+            dates = [] if sides is None else [as_datetime64(side, where=source.label) for side in sides]
+            found += [(axis.values, np.stack(dates, axis=1)[axis.order])] if dates else []
     return found
 
 

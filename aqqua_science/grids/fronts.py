@@ -6,6 +6,7 @@ import xarray as xr
 from aqqua_science.grids.geometry import EARTH_RADIUS_KM
 
 _KM = 100.0
+_POLE = 90 - 1e-6
 
 
 def gradient(field):
@@ -21,7 +22,8 @@ def gradient(field):
     -------
     xarray.DataArray (..., latitude, longitude)
         Units of the field per 100 km, on the sphere and over the date line. Central differences; at coasts and edges
-        the difference to the one neighbour that has a value, NaN where there is none.
+        the difference to the one neighbour that has a value, NaN where there is none. In a row at a pole, where
+        there is no east, the gradient along the meridian alone.
 
     Examples
     --------
@@ -32,7 +34,8 @@ def gradient(field):
     (0.8993, 'degC (100 km)-1')
     """
     north = _slope(field, "latitude") / (EARTH_RADIUS_KM / _KM)
-    east = _slope(field, "longitude") / (EARTH_RADIUS_KM / _KM * np.cos(np.radians(field["latitude"])))
+    parallel = np.cos(np.radians(field["latitude"])).where(np.abs(field["latitude"]) < _POLE, np.inf)
+    east = _slope(field, "longitude") / (EARTH_RADIUS_KM / _KM * parallel)
     steep = np.hypot(north, east).transpose(*field.dims)
     precision = field.dtype if field.dtype.kind == "f" else np.float64
     name = field.attrs.get("long_name", field.name)

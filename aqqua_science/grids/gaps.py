@@ -13,6 +13,7 @@ from aqqua_science.schema import SchemaError
 _PLANE = ("latitude", "longitude")
 _N_ASKED, _N_TAKEN = 16, 4
 _ROWS_AT_A_TIME = 20_000
+_NARROWEST = 0.1  # of their width at the equator: nearer the poles columns are too narrow to be looked at one by one
 _FLAG = {
     "flag_values": np.array([0, 1, 2], dtype=np.float32),
     "flag_meanings": "measured filled_in_time filled_in_space",
@@ -160,15 +161,28 @@ def _fill_plane(plane, sea, grid, max_km):
 
 
 def _clear_of_land(start, end, sea, grid):
-    """Whether the great circles between points meet sea alone, looked at in steps of half a row."""
+    """
+    Whether the great circles between points meet sea alone, looked at in steps of half a cell.
+
+    Where a step leads over the corner of four cells, one of the two beside it must be sea: else the wall is closed.
+    """
     edges, (west, _) = row_edges(grid), column_bounds(grid)
     longest = chord_to_km(np.linalg.norm(end - start, axis=1).max(initial=0))
-    cell_km = chord_to_km(np.radians(min(np.diff(edges).min(), np.diff(west).min())))
+    poleward = min(np.hypot(*points[:, :2].T).min(initial=1) for points in (start, end))
+    narrowest = np.diff(west).min() * max(poleward, _NARROWEST)
+    cell_km = chord_to_km(np.radians(min(np.diff(edges).min(), narrowest)))
     clear = np.ones(len(start), dtype=bool)
-    for share in np.linspace(0, 1, max(int(2 * longest / cell_km), 1) + 1)[1:-1]:
-        x, y, z = (start[clear] + share * (end - start)[clear]).T
-        latitude, longitude = np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))
-        row = np.clip(np.searchsorted(edges, latitude, side="right") - 1, 0, len(edges) - 2)
-        column = np.searchsorted(west, (longitude - west[0]) % 360 + west[0], side="right") - 1
-        clear[clear] = sea[row, column]
+    before = _cells_at(start, edges, west)
+    for share in np.linspace(0, 1, max(int(2 * longest / cell_km), 1) + 1)[1:]:
+        row, column = _cells_at(start + share * (end - start), edges, west)
+        clear &= sea[row, column] & (sea[before[0], column] | sea[row, before[1]])
+        before = row, column
     return clear
+
+
+def _cells_at(points, edges, west):
+    """Row and column of each point."""
+    x, y, z = points.T
+    latitude, longitude = np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))
+    row = np.clip(np.searchsorted(edges, latitude, side="right") - 1, 0, len(edges) - 2)
+    return row, np.searchsorted(west, (longitude - west[0]) % 360 + west[0], side="right") - 1

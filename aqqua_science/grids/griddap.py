@@ -1,5 +1,6 @@
 """Requests to ERDDAP's griddap: the server cuts the region, the dates and, for coarser cells, leaves cells out."""
 
+import hashlib
 import json
 from functools import partial
 from urllib.parse import quote
@@ -7,6 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from aqqua_science.grids.cutting import Piece
+from aqqua_science.grids.subsetting import columns_between
 from aqqua_science.optional import require
 
 
@@ -60,7 +62,8 @@ class _Axes:
         self.address, self.folder, self.download, self.selection = address, folder, download, selection
 
     def read(self, name):
-        path = self.folder / f"{self.address.rpartition('/')[2]}_{name}.json"
+        server = hashlib.sha256(self.address.encode()).hexdigest()[:8]
+        path = self.folder / f"{self.address.rpartition('/')[2]}_{server}_{name}.json"
         values = _values(path) if path.exists() else []
         if not values or (name == "time" and int(values[-1][:4]) <= self.selection.years[1]):
             path.unlink(missing_ok=True)
@@ -113,10 +116,8 @@ def _rows(latitudes, region):
 
 
 def _columns(longitudes, region):
-    """Which meridians lie from west eastward to east; they are two runs where the axis has its seam between."""
-    if region[1] - region[0] >= 360:
-        return np.full(longitudes.size, True)
-    return np.mod(longitudes - region[0] + 1e-9, 360) <= np.mod(region[1] - region[0], 360) + 2e-9
+    """Which meridians lie in a region; they are two runs where the axis has its seam between."""
+    return columns_between(longitudes, *region[:2])
 
 
 def _two_or_more(run, size):

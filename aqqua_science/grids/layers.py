@@ -1,15 +1,19 @@
 """Layers of water: the bounds of levels, and means and integrals between two depths."""
 
+import re
 from functools import partial
 
 import numpy as np
 import xarray as xr
 
+from aqqua_science.grids.axes import is_flag
 from aqqua_science.grids.geometry import cell_edges
 from aqqua_science.schema import SchemaError
 
 SEA_FLOOR = "sea_floor_depth"
 """Variable of a grid that holds the depth of the sea floor in metres, positive down."""
+
+_PER_VOLUME = re.compile(r"(?<=m)(\^|\*\*)?-3\b|(?<=/m)(\^|\*\*)?3\b")
 
 OUTER_REACH_M = 25.0
 """How far beyond its outermost levels a grid is taken to speak, unless half a level spacing is more."""
@@ -84,12 +88,14 @@ def layer_mean(env, top, bottom, *, sea_floor=None, min_share=0.5):
         Its depth in metres, positive down; by default the variable `sea_floor_depth` of `env`. Where it is unknown,
         the sea ends at the deepest level that has a value.
     min_share : float
-        A column gets a value where levels with values make up at least this share of its water in the layer.
+        A column gets a value where levels with values make up at least this share of its water in the layer, and
+        where the levels reach down to its end.
 
     Returns
     -------
     xarray.Dataset or xarray.DataArray
-        As given, without `depth`; lazy where `env` is. Variables without `depth` stay.
+        As given, without `depth`; lazy where `env` is. Variables without `depth` stay; flags with `depth` do not, as
+        they have no mean.
 
     Raises
     ------
@@ -148,23 +154,34 @@ def _per_variable(env, reduce, sea_floor):
         return reduce(env, layer_bounds(env), sea_floor)
     bounds, sea_floor = layer_bounds(env), env.get(SEA_FLOOR) if sea_floor is None else sea_floor
     fields = env.drop_vars(env["depth"].attrs.get("bounds", []), errors="ignore").data_vars
-    means = {name: reduce(field, bounds, sea_floor) for name, field in fields.items() if "depth" in field.dims}
-    return env.drop_dims("depth").assign(means)
+    deep = {name: field for name, field in fields.items() if "depth" in field.dims and not is_flag(field)}
+    return env.drop_dims("depth").assign({name: reduce(field, bounds, sea_floor) for name, field in deep.items()})
 
 
 def _mean(field, bounds, sea_floor, *, top, bottom, min_share):
     mean, _ = _mean_and_water(field, bounds, sea_floor, top, bottom, min_share)
-    return mean.assign_attrs(field.attrs, cell_methods="depth: mean", layer=f"{top:g} to {bottom:g} m")
+    return mean.assign_attrs(field.attrs, **_of_layer(field, "mean", top, bottom))
 
 
 def _integral(field, bounds, sea_floor, *, top, bottom, min_share):
     mean, water = _mean_and_water(field, bounds, sea_floor, top, bottom, min_share)
     attrs = {key: value for key, value in field.attrs.items() if key != "standard_name"}
-    units = f"{attrs.get('units', '1')} m".replace("m-3 m", "m-2").removeprefix("1 ")
     integral = (mean * water).astype(mean.dtype).rename(field.name)
-    return integral.drop_attrs(deep=False).assign_attrs(
-        attrs, units=units, cell_methods="depth: sum", layer=f"{top:g} to {bottom:g} m"
-    )
+    units = _times_metre(str(attrs.get("units", "1")))
+    return integral.drop_attrs(deep=False).assign_attrs(attrs, units=units, **_of_layer(field, "sum", top, bottom))
+
+
+def _times_metre(units):
+    """Units of an integral over depth: per square metre where they were per cubic metre, however that is written."""
+    if len(_PER_VOLUME.findall(units)) == 1:
+        return _PER_VOLUME.sub(lambda found: found[0].replace("3", "2"), units)
+    return "m" if units == "1" else f"{units} m"
+
+
+def _of_layer(field, method, top, bottom):
+    """Attributes that say how the levels were brought together, after what is said of other axes."""
+    said = field.attrs.get("cell_methods", "")
+    return {"cell_methods": f"{said} depth: {method}".strip(), "layer": f"{top:g} to {bottom:g} m"}
 
 
 def _mean_and_water(field, bounds, sea_floor, top, bottom, min_share):
@@ -176,7 +193,8 @@ def _mean_and_water(field, bounds, sea_floor, top, bottom, min_share):
     upper, lower = (xr.DataArray(bound[crossing], {"depth": field["depth"]}) for bound in bounds)
     thickness = shared_thickness((upper, lower), top, floor).where(field.notnull(), 0)
     total, water = thickness.sum("depth"), (floor - top).clip(min=0)
-    mean = (field.fillna(0) * thickness).sum("depth") / total.where((total > 0) & (total >= min_share * water))
+    described = (total > 0) & (total >= min_share * water) & (floor <= bounds[1][-1] + OUTER_REACH_M)
+    mean = (field.fillna(0) * thickness).sum("depth") / total.where(described)
     precision = field.dtype if field.dtype.kind == "f" else np.float64
     dims = [dim for dim in field.dims if dim != "depth"]
     return mean.transpose(*dims).astype(precision).rename(field.name), water

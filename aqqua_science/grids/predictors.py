@@ -19,6 +19,12 @@ _ROLES = {
     "salinity": {"salinity", "sal", "s_an", "so", "vosaline"},
     "chlorophyll": {"chlorophyll", "chl", "chla", "chl_a", "chlor_a", "chlorophyll_a"},
 }
+_MG_M3 = {
+    f"{mass}{per}": mg * volume
+    for mass, mg in {"kg": 1e6, "g": 1e3, "mg": 1.0, "ug": 1e-3}.items()
+    for volume, spellings in {1.0: ("m-3", "/m3"), 1e3: ("l-1", "/l")}.items()
+    for per in spellings
+}
 _STANDARD_NAMES = {
     "temperature": r"sea_water_(potential_|conservative_)?temperature",
     "salinity": r"sea_water_(practical_|absolute_)?salinity",
@@ -39,7 +45,7 @@ def derive(env, names, *, using=None):
 
         - ``mixed_layer_depth`` (m) and ``stratification`` (s-2, the largest squared buoyancy frequency), from
           temperature and salinity with depth, by TEOS-10;
-        - ``euphotic_depth`` (m), from chlorophyll in mg m-3;
+        - ``euphotic_depth`` (m), from chlorophyll;
         - ``day_length`` (h) and ``solar_elevation`` (degrees, the mean over 24 hours), from the date and latitude;
           ``hourly_solar_elevation`` has the further axis ``hour`` (from noon), over which `predict_grid` averages;
         - ``season``: ``season_sine`` and ``season_cosine`` of the month, which is shifted by six in the south, so that
@@ -60,7 +66,7 @@ def derive(env, names, *, using=None):
     SchemaError
         If a variable or axis that a predictor needs is absent, or more than one may be meant.
     ValueError
-        If a name is unknown.
+        If a name is unknown, here or in `using`.
 
     Notes
     -----
@@ -80,6 +86,10 @@ def derive(env, names, *, using=None):
     >>> float(env["euphotic_depth"].mean())
     55.6...
     """
+    for role in using or {}:
+        if role not in _ROLES:
+            msg = f"using must name {', '.join(_ROLES)}; got {role!r}.{nearest_name(role, _ROLES)}"
+            raise ValueError(msg)
     wanted, found = [names] if isinstance(names, str) else list(names), {}
     for name in wanted:
         if name in _RECIPES:
@@ -100,12 +110,17 @@ def euphotic_depth(chlorophyll):
     Parameters
     ----------
     chlorophyll : xarray.DataArray
-        At the surface, mg m-3.
+        At the surface, in mg m-3 unless its ``units`` are others per volume, such as the kg m-3 of CMIP6.
 
     Returns
     -------
     xarray.DataArray
         Metres; NaN where chlorophyll is not above 0.
+
+    Raises
+    ------
+    SchemaError
+        If its units are no mass per volume.
 
     Notes
     -----
@@ -117,10 +132,22 @@ def euphotic_depth(chlorophyll):
     >>> euphotic_depth(xr.DataArray([0.1, 1.0, 0.0])).values.round(1)
     array([84.5, 33.4,  nan])
     """
-    x = np.log10(chlorophyll.where(chlorophyll > 0))
+    x = np.log10(_in_mg_m3(chlorophyll).where(chlorophyll > 0))
     depth = 10 ** (1.524 - 0.436 * x - 0.0145 * x**2 + 0.0186 * x**3)
     attrs = {"long_name": "euphotic depth, 1 % of surface light, from chlorophyll", "units": "m"}
     return depth.drop_attrs(deep=False).assign_attrs(attrs).rename("euphotic_depth")
+
+
+def _in_mg_m3(chlorophyll):
+    units = str(chlorophyll.attrs.get("units", "mg m-3"))
+    plain = re.sub(r"chl\w*|[\s^*.]|_", "", units.lower().replace("litre", "l").replace("liter", "l").replace("µ", "u"))
+    if plain not in _MG_M3:
+        msg = (
+            f"chlorophyll {chlorophyll.name!r} must be a mass per volume; its units are {units!r}. Convert it to "
+            "mg m-3 (10**x where it is a logarithm), and set its attribute units."
+        )
+        raise SchemaError(msg)
+    return chlorophyll * _MG_M3[plain]
 
 
 def _find(env, role, using, *, with_depth=False):

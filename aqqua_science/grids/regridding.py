@@ -6,7 +6,7 @@ from numbers import Real
 import numpy as np
 import xarray as xr
 
-from aqqua_science.grids.axes import ATTRIBUTES, find_role
+from aqqua_science.grids.axes import ATTRIBUTES, DIMENSIONS, find_role, is_flag
 from aqqua_science.grids.blocks import whole
 from aqqua_science.grids.geometry import regular_grid
 from aqqua_science.grids.weights import linear_weights, neighbour_weights, overlap_weights
@@ -44,7 +44,8 @@ def regrid(env, grid, *, method="conservative", min_share=0.5, max_km=None):
     Returns
     -------
     xarray.Dataset or xarray.DataArray
-        As given, on the new `latitude` and `longitude`; lazy where `env` is. Variables that lie on neither stay.
+        As given, on the new `latitude` and `longitude`; lazy where `env` is. Variables that lie on neither stay, those
+        on one of the two are brought to the new one. Flags, of which there is no mean, take the nearest cell.
 
     Raises
     ------
@@ -78,7 +79,10 @@ def regrid(env, grid, *, method="conservative", min_share=0.5, max_km=None):
     target = _covered_cells(source, grid) if isinstance(grid, Real) else _read_target(grid)
     spread = _make_spread(source, target, method, max_km)
     move = partial(_regrid_field, dims=dims, target=target, spread=spread, min_share=min_share)
-    return move(env) if isinstance(env, xr.DataArray) else _regrid_dataset(env, source, dims, move)
+    if isinstance(env, xr.DataArray):
+        return move(env)
+    beside = partial(move, spread=_make_spread(source, target, "nearest", max_km))
+    return _regrid_dataset(env, source, dims, move=move, move_flag=beside)
 
 
 def _check_options(method, min_share):
@@ -156,13 +160,24 @@ def _by_cells(weights, shape, plane):
     return (weights @ plane.ravel()).reshape(shape)
 
 
-def _regrid_dataset(env, source, dims, move):
+def _regrid_dataset(env, source, dims, *, move, move_flag):
     """Every variable of numbers on the plane; what does not touch it stays, positions and bounds stay behind."""
     behind = source.attrs.get("names", set())
     behind = behind | {env[name].attrs.get("bounds") for name in {*behind, *dims} if name in env.variables}
-    fields = {name: field for name, field in env.data_vars.items() if set(dims) <= set(field.dims)}
-    numbers = {name: field for name, field in fields.items() if name not in behind and field.dtype.kind in "fiub"}
-    return env.drop_dims(dims).assign({name: move(field) for name, field in numbers.items()})
+    fields = {n: f for n, f in env.data_vars.items() if n not in behind and f.dtype.kind in "fiub"}
+    moved = {
+        name: (move_flag if is_flag(field) else move)(field)
+        for name, field in fields.items()
+        if set(dims) <= set(field.dims)
+    }
+    if dims == _PLANE:
+        plane = xr.ones_like(env["latitude"] * env["longitude"], dtype=float)
+        for name, field in fields.items():
+            lacking = set(dims) - set(field.dims)
+            if len(lacking) == 1 and set(field.dims) <= set(DIMENSIONS):
+                wide = (field * plane).transpose(..., *dims).assign_attrs(field.attrs).rename(name)
+                moved[name] = move(wide).mean(lacking, keep_attrs=True)
+    return env.drop_dims(dims).assign(moved)
 
 
 def _regrid_field(field, *, dims, target, spread, min_share):

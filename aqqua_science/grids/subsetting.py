@@ -37,7 +37,7 @@ def select_region(env, region):
     west, east, south, north = (float(limit) for limit in region)
     longitude, latitude = env["longitude"].values, env["latitude"].values
     rows = (latitude >= south) & (latitude <= north)
-    columns = _columns_between(longitude, west, east)
+    columns = columns_between(longitude, west, east)
     if not (rows.any() and columns.any()):
         msg = (
             f"region (west, east, south, north) = {region} holds no cell of the grid, which covers longitudes "
@@ -48,8 +48,25 @@ def select_region(env, region):
     return env.isel(latitude=np.flatnonzero(rows), longitude=np.flatnonzero(columns))
 
 
-def _columns_between(longitude, west, east):
-    """Meridians from west eastward to east."""
+def columns_between(longitude, west, east):
+    """
+    Tell which meridians lie from west eastward to east.
+
+    Parameters
+    ----------
+    longitude : numpy.ndarray
+        Degrees, of either convention.
+    west, east : float
+
+    Returns
+    -------
+    numpy.ndarray of bool
+
+    Examples
+    --------
+    >>> columns_between(np.array([0.0, 90.0, 180.0, 270.0]), 170, -80)
+    array([False, False,  True,  True])
+    """
     if east - west >= 360:
         return np.ones(longitude.size, dtype=bool)
     # A cell exactly at the border is inside, whatever the rounding of the modulo.

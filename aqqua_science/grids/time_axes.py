@@ -135,11 +135,41 @@ def _not_monthly(where, found):
     )
 
 
-def _bounds_in_months(coordinate, bounds, where):
-    """Start of each step and its length within the year, both in months."""
+def read_bound_dates(coordinate, bounds, where):
+    """
+    Read the bounds of a time axis as dates.
+
+    Parameters
+    ----------
+    coordinate : xarray.DataArray (n,)
+    bounds : xarray.DataArray (n, 2)
+        Their attributes win over those of the axis.
+    where : str
+        How messages call the axis.
+
+    Returns
+    -------
+    list of calendars.Dates or None
+        Beginnings and ends; None where they are no dates.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> axis = xr.DataArray([0.5], dims="t", attrs={"units": "days since 2000-01-01"})
+    >>> [int(side.month[0]) for side in read_bound_dates(axis, xr.DataArray([[0, 31]], dims=("t", "side")), "chl.nc")]
+    [1, 2]
+    """
     units = str(bounds.attrs.get("units", coordinate.attrs.get("units", "")))
     attrs = {**coordinate.attrs, **bounds.attrs}
     if " since " not in units.lower() and not is_date_like(bounds):
         return None
-    start, end = (read_dates(bounds[:, side].assign_attrs(attrs), units=units, where=where).months for side in (0, 1))
+    return [read_dates(bounds[:, side].assign_attrs(attrs), units=units, where=where) for side in (0, 1)]
+
+
+def _bounds_in_months(coordinate, bounds, where):
+    """Start of each step and its length within the year, both in months."""
+    sides = read_bound_dates(coordinate, bounds, where)
+    if sides is None:
+        return None
+    start, end = (side.months for side in sides)
     return start, np.mod(end - start, 12)

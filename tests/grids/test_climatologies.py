@@ -156,3 +156,18 @@ def test_what_does_not_belong_together_is_refused():
         anomaly(data, normals.sel(month=[1, 2]))
     with pytest.raises(SchemaError, match=r"regrid\(normals, env\)"):
         anomaly(data, normals.assign_coords(latitude=normals["latitude"] + 1))
+
+
+def test_bounds_tell_how_long_a_step_is_and_whose_month():
+    """A composite that begins in January and lies in February, and a series of one month a year."""
+    start = pd.to_datetime(["2001-01-30", "2001-02-07", "2002-02-01"])
+    end = pd.to_datetime(["2001-02-07", "2001-02-15", "2002-03-01"])
+    field = series(start, [1.0, 2.0, 6.0]).to_dataset()
+    field = field.assign_coords(time_bounds=(("time", "side"), np.stack([start, end], axis=1)))
+    field["time"].attrs["bounds"] = "time_bounds"
+    monthly = climatology(field)
+    assert monthly["month"].values.tolist() == [2]
+    assert_allclose(monthly["sst"], (8 * 1 + 8 * 2 + 28 * 6) / 44)
+    assert (monthly["sst_years"] == 2).all()
+    with pytest.raises(SchemaError, match="give one of 59 days"):
+        climatology(field.assign_coords(time_bounds=field["time_bounds"] + np.array([0, 51], dtype="timedelta64[D]")))

@@ -762,3 +762,32 @@ def test_geotiffs_that_say_too_little_are_refused(tmp_path, options, message):
 
     with pytest.raises(SchemaError, match=f"x.tif.*{message}"):
         open_environment(write_geotiff(rasterio, tmp_path / "x.tif", **options))
+
+
+def composites(days, *, units="days since 2000-01-01", **attrs):
+    """Composites of 8 days that begin at their dates, as ocean colour comes."""
+    data = made_series(days, units, attrs={"bounds": "time_bnds"}, **attrs)
+    return data.assign(time_bnds=(("time", "nv"), np.stack([days, np.asarray(days) + 8], axis=1)))
+
+
+def test_bounds_of_dates_stay(tmp_path):
+    parts = [composites([0, 8]), composites([16, 24])]
+    for number, part in enumerate(parts):
+        part.to_netcdf(tmp_path / f"{number}.nc")
+    env = open_environment(tmp_path / "*.nc")
+    sides = env["time_bounds"].values.astype("datetime64[D]").astype(str)
+    assert sides.tolist()[1:3] == [["2000-01-09", "2000-01-17"], ["2000-01-17", "2000-01-25"]]
+    assert env["time"].attrs["bounds"] == "time_bounds"
+    env.to_netcdf(tmp_path / "again.nc")
+    assert_array_equal(open_environment(tmp_path / "again.nc")["time_bounds"], env["time_bounds"])
+
+
+def test_bounds_of_dates_that_are_not_known_for_all_or_contradict_are_left_out():
+    without = made_series([16, 24], "days since 2000-01-01")
+    assert "time_bounds" not in open_environment(composites([0, 8]), without).coords
+    other = composites([0, 8]).rename(sst="chl")
+    other["time_bnds"] = other["time_bnds"] - 1
+    assert "time_bounds" not in open_environment(composites([0, 8]), other).coords
+    turned = composites([0, 8])
+    turned["time_bnds"] = turned["time_bnds"][:, ::-1]
+    assert "time_bounds" not in open_environment(turned).coords

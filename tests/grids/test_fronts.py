@@ -60,3 +60,12 @@ def test_units_types_and_dask():
     lazy = gradient(field.chunk(latitude=7, longitude=11))
     assert lazy.chunks is not None
     xr.testing.assert_allclose(lazy.compute(), found)
+
+
+def test_a_row_at_a_pole_has_the_gradient_along_the_meridian():
+    axes = {"latitude": np.arange(-90.0, 91, 1), "longitude": np.arange(-180.0, 180, 1)}
+    field = plane_wave(xr.Dataset(coords=axes))
+    found = gradient(field)
+    assert np.isfinite(found).all()
+    slope = np.abs(field.isel(latitude=-1) - field.isel(latitude=-2)) / np.radians(1) * 100 / EARTH_RADIUS_KM
+    assert_allclose(found.isel(latitude=-1), slope, atol=1e-9)

@@ -169,3 +169,17 @@ def test_what_does_not_belong_together_is_refused():
         fill_gaps(field, land=land_mask(regular_grid(20.0)))
     with pytest.raises(SchemaError, match="must have latitude and longitude"):
         fill_gaps(field[:, 0])
+
+
+def test_a_wall_of_cells_that_touch_at_their_corners_is_closed():
+    """Sea on both sides of a diagonal of land, one cell thick, near the pole where columns are narrow."""
+    for region in ((0, 20, 0, 20), (0, 20, 65, 85)):
+        field = sea(step=1.0, region=region)
+        row, column = np.indices(field.shape[1:])
+        land = no_land(field) | (row == column)
+        gap = (row > column) & (row < column + 4)
+        holed = field.where(~land & ~gap).where(row <= column)
+        filled = fill_gaps(holed, max_steps=0, max_km=400, land=land)
+        assert filled["chl"].where(row > column).isnull().all()
+        opened = land & (row != 10)
+        assert fill_gaps(holed, max_steps=0, max_km=400, land=opened)["chl"].where(row > column).notnull().any()

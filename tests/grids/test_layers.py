@@ -184,3 +184,39 @@ def test_bounds_of_a_file_are_kept_from_opening_to_the_integral(tmp_path, units,
     samples = pd.DataFrame({"latitude": [1.0], "longitude": [1.0], "depth_min": [0.0], "depth_max": [50.0]})
     assert_allclose(join_environment(samples, env, depth="mean")["no3"], truth / 50)
     assert "depth_bounds" not in layer_mean(env, 0, 50).variables
+
+
+@pytest.mark.parametrize(
+    ("units", "integral"),
+    [
+        ("mg m-3", "mg m-2"),
+        ("mmol m^-3", "mmol m^-2"),
+        ("kg/m3", "kg/m2"),
+        ("kg m**-3", "kg m**-2"),
+        ("mg C m-3 d-1", "mg C m-2 d-1"),
+        ("umol kg-1", "umol kg-1 m"),
+        ("degC", "degC m"),
+        ("1", "m"),
+    ],
+)
+def test_units_of_an_integral(units, integral):
+    from cf_units import Unit
+
+    found = layer_integral(profile(np.ones(5), units=units), 0, 30).attrs["units"]
+    assert found == integral
+    if " C " not in units:
+        assert Unit(found) == Unit(units) * Unit("m")
+
+
+def test_what_is_said_of_other_axes_stays_and_flags_have_no_mean():
+    field = profile(np.ones(5), cell_methods="time: mean")
+    assert layer_mean(field, 0, 30).attrs["cell_methods"] == "time: mean depth: mean"
+    flag = profile(np.ones(5), flag_values=[0, 1]).rename("nitrate_flag")
+    assert set(layer_mean(xr.merge([field, flag]), 0, 30)) == {"nitrate"}
+
+
+def test_levels_that_end_far_above_the_end_of_the_layer_describe_no_deep_column():
+    columns = profile(np.ones(5)).expand_dims(latitude=[0.0, 1.0], longitude=[0.0, 1.0])
+    floor = xr.DataArray([[100.0, 200.0], [250.0, 4000.0]], {"latitude": [0.0, 1.0], "longitude": [0.0, 1.0]})
+    found = layer_mean(columns, 0, 300, sea_floor=floor)
+    assert found.notnull().values.tolist() == [[True, True], [False, False]]

@@ -183,3 +183,30 @@ def test_the_annual_range_is_that_of_the_months_there_are():
     assert found.attrs == {"long_name": "annual range of sea surface temperature", "units": "degC"}
     with pytest.raises(SchemaError, match="depth_range needs months of the year"):
         derive(env.assign(depth=env["sst"].isel(month=0, drop=True)), "depth_range")
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [
+        ("mg m-3", 1),
+        ("kg m-3", 1e-6),
+        ("ug/L", 1),
+        ("µg l-1", 1),
+        ("mg m^-3", 1),
+        ("milligram m-3", 1),
+        ("g m-3", 1e-3),
+    ],
+)
+def test_euphotic_depth_of_chlorophyll_in_any_units(units, factor):
+    chlorophyll = xr.DataArray([0.1, 1.0], dims="x")
+    if units == "milligram m-3":
+        with pytest.raises(SchemaError, match="must be a mass per volume; its units are 'milligram m-3'"):
+            euphotic_depth(chlorophyll.assign_attrs(units=units))
+        return
+    found = euphotic_depth((chlorophyll * factor).assign_attrs(units=units))
+    assert_allclose(found, euphotic_depth(chlorophyll), rtol=1e-9)
+
+
+def test_roles_that_using_does_not_know_are_told():
+    with pytest.raises(ValueError, match="Did you mean 'temperature'"):
+        derive(regular_grid(30.0), "mixed_layer_depth", using={"temprature": "t"})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from aqqua_science.grids import climatology, regular_grid
+from aqqua_science.grids import climatology, open_environment, regular_grid
 from aqqua_science.samples import join_environment
 from aqqua_science.samples.steps import step_bounds
 from aqqua_science.schema import SchemaError
@@ -327,3 +327,22 @@ def test_dates_that_are_none_and_crossed_bounds_are_refused():
         join_environment(at("2000-01-01"), env.isel(time=[]), time="exact")
     with pytest.raises(SchemaError, match="bounds of env's time must ascend"):
         join_environment(at("2000-01-01"), with_bounds(env, MONTHS + pd.Timedelta("1D"), MONTHS), time="exact")
+
+
+def test_composites_of_a_file_hold_the_days_that_its_bounds_say(tmp_path):
+    """The date of a composite is where it begins: without its bounds the nearest date would be the next one's."""
+    days = np.array([0, 8, 16])
+    values = days[:, None, None] * np.ones((1, 3, 4))
+    raw = xr.Dataset(
+        {"chl": (("time", "lat", "lon"), values), "time_bnds": (("time", "nv"), days[:, None] + [0, 8])},
+        {
+            "time": ("time", days, {"units": "days since 2020-01-01", "bounds": "time_bnds"}),
+            "lat": [-60.0, 0.0, 60.0],
+            "lon": [-135.0, -45.0, 45.0, 135.0],
+        },
+    )
+    raw.to_netcdf(tmp_path / "chl.nc")
+    samples = pd.DataFrame({"latitude": 0.0, "longitude": -45.0, "time": pd.to_datetime(["2020-01-08", "2020-01-24"])})
+    found = join_environment(samples, open_environment(tmp_path / "chl.nc"), time="exact")
+    assert found["chl"].tolist() == [0.0, 16.0]
+    assert set(found["match_time"]) == {"composite"}
