@@ -117,10 +117,11 @@ def join_environment(
     match = match_grid(samples, env, options, land=land)
     if climatology is not None:
         _stand_in(match, samples, env, climatology=climatology, options=options)
+    incomplete = _lacking(match, env.data_vars)
     record = match.record | {
         "time": pd.array(KINDS, dtype="str").take(match.record["time"]),
         "method": pd.array(METHODS, dtype="str").take(match.places.method),
-        "reason": join_reasons(match.faults),
+        "reason": join_reasons({reason: rows & incomplete for reason, rows in match.faults.items()}),
     }
     return samples.assign(**match.found, **{f"match_{name}": record[name] for name in _RECORD})
 
@@ -142,11 +143,14 @@ def _stand_in(match, samples, env, *, climatology, options):
     dated = [name for name in env.data_vars if "time" in env[name].dims]
     names = _replaced(dated, climatology)
     rows = np.flatnonzero(match.places.matched & _lacking(match, names))
-    other = match_grid(samples.iloc[rows], fields(climatology[names]), replace(options, time="month"))
+    normals = fields(climatology)
+    normals = normals.drop_vars(set(normals.data_vars) - set(names))
+    other = match_grid(samples.iloc[rows], normals, replace(options, time="month")).found if rows.size else {}
     filled = np.zeros(len(samples), dtype=bool)
     for name in names:
-        taken = np.isnan(match.found[name][rows]) & ~np.isnan(other.found[name])
-        match.found[name][rows[taken]] = other.found[name][taken]
+        values = other.get(name, np.empty(0))
+        taken = np.isnan(match.found[name][rows]) & ~np.isnan(values)
+        match.found[name][rows[taken]] = values[taken]
         match.found[f"{name}{_FROM_CLIMATOLOGY}"] = np.isin(np.arange(len(samples)), rows[taken])
         match.faults[no_value(name)] &= np.isnan(match.found[name])
         filled[rows[taken]] = True

@@ -346,3 +346,44 @@ def test_composites_of_a_file_hold_the_days_that_its_bounds_say(tmp_path):
     found = join_environment(samples, open_environment(tmp_path / "chl.nc"), time="exact")
     assert found["chl"].tolist() == [0.0, 16.0]
     assert set(found["match_time"]) == {"composite"}
+
+
+def test_a_reason_is_given_where_a_value_is_missing_and_nowhere_else():
+    """Below its own cell's floor a sample may still have the mean of deeper cells around it."""
+    grid = regular_grid(1.0, region=(0, 10, 0, 10)).assign_coords(depth=[5.0, 50.0])
+    field = (grid["depth"] + 0 * grid["latitude"] + 0 * grid["longitude"]).rename("temperature")
+    shallow = (field["latitude"] == 5.5) & (field["longitude"] == 5.5) & (field["depth"] > 10)
+    env = field.where(~shallow).to_dataset()
+    samples = pd.DataFrame({"latitude": [5.5, 5.5], "longitude": [5.5, 5.5], "depth": [50.0, 5.0]})
+    around, own = join_environment(samples, env, radius_km=200), join_environment(samples, env)
+    assert around["temperature"].tolist() == [50.0, 5.0]
+    assert around["match_reason"].tolist() == ["", ""]
+    assert own["temperature"].isna().tolist() == [True, False]
+    assert (own["match_reason"] != "").tolist() == [True, False]
+
+
+def test_bounds_of_the_levels_of_a_climatology_count():
+    """A mean over a layer by the bounds that the climatology gives, not by the middles between its levels."""
+    time = pd.to_datetime(["2000-01-15", "2000-02-15"])
+    grid = regular_grid(30.0)
+    shape = (2, 2, *grid.sizes.values())
+    coords = {"time": time, "depth": [5.0, 50.0]} | {name: grid[name].values for name in grid.sizes}
+    env = xr.DataArray(np.ones(shape), coords, name="oxygen").to_dataset()
+    env["oxygen"][1] = np.nan
+    normals = xr.DataArray(
+        np.ones((12, *shape[1:])) * [[[[1.0]], [[3.0]]]],
+        name="oxygen",
+        coords={
+            "month": np.arange(1, 13),
+            **{key: coords[key] for key in list(coords)[1:]},
+        },
+        dims=("month", *list(coords)[1:]),
+    ).to_dataset()
+    normals = normals.assign_coords(depth_bounds=(("depth", "side"), [[0.0, 20.0], [20.0, 60.0]]))
+    normals["depth"].attrs["bounds"] = "depth_bounds"
+    samples = pd.DataFrame({"latitude": 15.0, "longitude": 15.0, "depth_min": 0.0, "depth_max": 40.0, "time": time})
+    found = join_environment(samples, env, depth="mean", climatology=normals)
+    assert_allclose(found["oxygen"], [1.0, 2.0])
+    assert found["oxygen_climatology"].tolist() == [False, True]
+    whole = join_environment(samples[:1], env, depth="mean", climatology=normals)
+    assert whole["oxygen_climatology"].tolist() == [False]
