@@ -53,7 +53,9 @@ def find_inputs(recipe, *, folders, scenario=None):
     changes = _find_changes(recipe, scenario, folders)
     path = find_file(recipe.observations.file, folders=folders)[0]
     raw, unusable = read_observations(path, recipe.observations)
-    accepted, rejected = select(raw, recipe.observations)
+    told = recipe.uncertainty
+    beside = [*told.draws.values(), *([told.counts] if told.counts else [])]
+    accepted, rejected = select(raw, recipe.observations, beside=beside)
     rejected = pd.concat([unusable, rejected], ignore_index=True)
     check_columns(recipe, accepted)
     grids = [p for name in recipe.environment.files for p in find_file(name, folders=folders)]

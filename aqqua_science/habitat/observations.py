@@ -1,5 +1,6 @@
 """The observations of a recipe: read, selected, summed and screened, with nothing lost on the way."""
 
+import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def read_observations(path, observations):
     return pooled, rejected
 
 
-def select(table, observations):
+def select(table, observations, *, beside=()):
     """
     Take the rows and columns that a recipe asks for.
 
@@ -147,6 +148,8 @@ def select(table, observations):
     ----------
     table : pandas.DataFrame
     observations : Observations
+    beside : iterable of str
+        Patterns of columns, with ``*``, that are added up as the target is: its draws, and counts.
 
     Returns
     -------
@@ -183,7 +186,7 @@ def select(table, observations):
     table = _turned(table)
     target = pd.to_numeric(table[observations.target], errors="coerce")
     table[observations.target] = target.astype(float)
-    accepted, rejected = _screened(_summed(table, observations), observations)
+    accepted, rejected = _screened(_summed(table, observations, beside), observations)
     return accepted, pd.concat([withheld, doubles, rejected], ignore_index=True)
 
 
@@ -278,7 +281,7 @@ def _filtered(table, observations):
     return table
 
 
-def _summed(table, observations):
+def _summed(table, observations, beside):
     """Add the target up over one column, or refuse a table in which several taxa stand side by side."""
     over = observations.sum_over
     if over is None:
@@ -292,7 +295,8 @@ def _summed(table, observations):
     require_columns(table, [over], what=observations.file)
     keys = [c for c in [*_KEY, "group"] if c in table.columns]
     rows = table.groupby(keys, sort=False, dropna=False, as_index=False)
-    return rows.agg({observations.target: lambda values: values.sum(min_count=len(values))})
+    columns = {observations.target, *(name for pattern in beside for name in fnmatch.filter(table.columns, pattern))}
+    return rows.agg({name: lambda values: values.sum(min_count=len(values)) for name in columns - set(keys)})
 
 
 def _screened(table, observations):

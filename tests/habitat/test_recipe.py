@@ -84,6 +84,13 @@ def test_sum_over_adds_the_taxa_of_a_sample_and_keeps_its_zeros():
     )
     accepted, _ = select(source, wanted(sum_over="taxon"))
     assert accepted["biomass"].tolist() == [3.0, 0.0]
+    drawn = source.assign(draw_1=source["biomass"] * 2, draw_2=[np.nan, 1.0, 2.0, 3.0], n=[1, 2, 3, 4], other=5.0)
+    accepted, _ = select(drawn, wanted(sum_over="taxon"), beside=["draw_*", "n"])
+    assert accepted["draw_1"].tolist() == [6.0, 0.0]
+    assert accepted["draw_2"].tolist()[1] == 5.0
+    assert np.isnan(accepted["draw_2"][0])
+    assert accepted["n"].tolist() == [3, 7]
+    assert "other" not in accepted
 
 
 def test_several_taxa_side_by_side_are_refused():
