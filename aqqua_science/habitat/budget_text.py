@@ -4,6 +4,8 @@ import math
 
 from scipy import stats
 
+_FEW = 8
+
 
 def has_year(result):
     """
@@ -236,11 +238,19 @@ def ledger_section(result):
         f"| {r['source']} | {math.expm1(wide * r['log_sd']):.0%} | {r['share']:.0%} | {number(r['low'])}-{number(r['high'])} |"
         for r in rows
     ]
-    lines += ["", "![what the uncertainty is made of](uncertainty.png)"]
-    return "\n".join(lines) + (
+    lines += ["", "![what the uncertainty is made of](uncertainty.png)", "", *filter(None, map(_compared, rows))]
+    return "\n".join(lines).rstrip() + (
         "\n\nThe last interval takes in all that is named here; the intervals below take in sampling alone. Errors of each sample for itself are "
         "part of the sampling; errors that all samples share are in no resampling and are added on the logarithmic scale."
     )
+
+
+def _compared(row):
+    """What was compared to tell a source, where that is little."""
+    if not 0 < len(row["ratios"]) <= _FEW:
+        return ""
+    told = ", ".join(f"{ratio:.2f} times with {name}" for name, ratio in row["ratios"].items())
+    return f"- {row['source']}: the total is {told}"
 
 
 def sensitivity_section(result):

@@ -56,7 +56,8 @@ def uncertainty_ledger(
     pandas.DataFrame
         A row per source, in the order of the chain: ``source``, ``log_sd`` (standard deviation of the logarithm of the
         total from this source alone), ``share`` of the variance, and ``low``, ``high``: the interval when this source
-        is added to those above it, at the level of `row`. The last holds all.
+        is added to those above it, at the level of `row`. The last holds all. ``ratios`` is a dict: what each draw and
+        each alternative makes of the total, over what the model makes of the samples as they are; empty for others.
 
     Raises
     ------
@@ -106,20 +107,24 @@ def uncertainty_ledger(
 
     tail = stats.norm.ppf((1 + row["level"]) / 2)
     sampling = ((np.log(row["high"]) - np.log(row["low"])) / 2 / tail) ** 2
-    variances = {}
+    variances, ratios = {}, {}
+    as_it_is = log_total(table) if draws or alternatives else None
     if counts:
         variances["counting"] = min(_of_counting(log_total, table, target, counts), sampling)
         sampling -= variances["counting"]
     for source, columns in draws.items():
-        variances[source] = float(np.var([log_total(table, column=column) for column in columns]))
+        totals = [log_total(table, column=column) for column in columns]
+        variances[source], ratios[source] = float(np.var(totals)), _over(as_it_is, columns, totals)
     variances["sampling"] = sampling
     variances |= {source: sd**2 for source, sd in factors.items()}
     if alternatives:
-        totals = [log_total(table), *(log_total(table, estimator=_light(other)) for other in alternatives.values())]
-        variances["choice of model"] = float(np.var(totals, ddof=1))
+        totals = [log_total(table, estimator=_light(other)) for other in alternatives.values()]
+        variances["choice of model"] = float(np.var([as_it_is, *totals], ddof=1))
+        ratios["choice of model"] = _over(as_it_is, alternatives, totals)
     if outside > 0:
         variances["extrapolation"] = outside**2 * float(field.attrs["calibration_block_variance"])
-    return _cumulated(variances, row["median"], row["level"])
+    ledger = _cumulated(variances, row["median"], row["level"])
+    return ledger.assign(ratios=[ratios.get(source, {}) for source in ledger["source"]])
 
 
 def _light(model):
@@ -128,6 +133,10 @@ def _light(model):
     if "n_members" in model.get_params():
         model.set_params(n_members=min(model.n_members, N_MEMBERS))
     return model
+
+
+def _over(as_it_is, names, log_totals):
+    return {name: float(np.exp(total - as_it_is)) for name, total in zip(names, log_totals, strict=True)}
 
 
 def _of_counting(log_total, table, target, counts):

@@ -68,6 +68,9 @@ def test_draws_of_a_source_spread_the_total_as_they_spread_the_samples(world):
     ledger = ledger_of(world, draws={"carbon": ["carbon_1", "carbon_2"]})
     assert ledger.index.tolist() == ["carbon", "sampling"]
     assert_allclose(ledger.loc["carbon", "log_sd"], 0.3, rtol=1e-4)
+    low, high = ledger.loc["carbon", "ratios"].values()
+    assert_allclose(np.log(high / low), 0.6, rtol=1e-4)
+    assert ledger.loc["sampling", "ratios"] == {}
 
 
 def test_models_that_agree_leave_no_choice_and_others_do(world):
@@ -75,7 +78,8 @@ def test_models_that_agree_leave_no_choice_and_others_do(world):
     same = ledger_of(world, alternatives={"again": model})
     assert_allclose(same.loc["choice of model", "log_sd"], 0, atol=1e-9)
     doubled = BoostedTrees("poisson", scale=1.0, base_score=30.0, n_trees=1, learning_rate=1e-6, n_members=2)
-    other = ledger_of(world, alternatives={"doubled": doubled}).loc["choice of model", "log_sd"]
+    other, ratios = ledger_of(world, alternatives={"doubled": doubled}).loc["choice of model", ["log_sd", "ratios"]]
+    assert_allclose(ratios["doubled"], 30 / world[1]["biomass"].mean(), rtol=0.1)
     assert_allclose(other, np.std([0, np.log(30 / world[1]["biomass"].mean())], ddof=1), rtol=0.1)
 
 
