@@ -88,7 +88,7 @@ def anomaly(env, normals):
     array([-6.,  6.])
     """
     series = _as_dataset(env)
-    month = xr.DataArray(_read_time(series).month, {"time": series["time"]})
+    month = xr.DataArray(read_time(series).month, {"time": series["time"]})
     fields = {name: _subtract(f, normals, month) for name, f in series.data_vars.items() if "time" in f.dims}
     return series.assign(fields) if isinstance(env, xr.Dataset) else next(iter(fields.values())).rename(env.name)
 
@@ -149,12 +149,29 @@ def is_monthly(time):
     return bool((gaps > 0).all() and (gaps.size == 0 or np.median(gaps) == 1))
 
 
-def _as_dataset(env):
-    return env.to_dataset(name=env.name or "field") if isinstance(env, xr.DataArray) else env
+def read_time(env):
+    """
+    Read the dates of a series.
 
+    Parameters
+    ----------
+    env : xarray.Dataset
 
-def _read_time(env):
-    """The dates of a series."""
+    Returns
+    -------
+    pandas.DatetimeIndex
+        Ascending.
+
+    Raises
+    ------
+    SchemaError
+        If `env` has no dates, or they do not ascend.
+
+    Examples
+    --------
+    >>> read_time(xr.Dataset(coords={"time": pd.to_datetime(["2001-05-16"])})).month.tolist()
+    [5]
+    """
     if "time" not in env.dims or env["time"].dtype.kind != "M":
         msg = (
             f"env must have dates on an axis time; its dimensions are {tuple(env.dims)}. Open the series with "
@@ -168,9 +185,13 @@ def _read_time(env):
     return time
 
 
+def _as_dataset(env):
+    return env.to_dataset(name=env.name or "field") if isinstance(env, xr.DataArray) else env
+
+
 def _read_steps(env):
     """The date and the days of each step."""
-    time = _read_time(env)
+    time = read_time(env)
     bounds = {**env["time"].encoding, **env["time"].attrs}.get("bounds")
     if bounds not in env.coords:
         return time, step_days(time)

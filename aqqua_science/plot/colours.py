@@ -92,7 +92,8 @@ def choose_colours(field):
     Parameters
     ----------
     field : xarray.DataArray
-        Known quantities (temperature, salinity, oxygen, chlorophyll, depth) have their own map, found by name.
+        Known quantities (temperature, salinity, oxygen, chlorophyll, depth) have their own map, found by name; trends
+        and anomalies one that is white at zero.
 
     Returns
     -------
@@ -105,10 +106,32 @@ def choose_colours(field):
     >>> choose_colours(xr.DataArray(0.0, name="temperature")).name
     'thermal'
     """
-    return _QUANTITIES.get(str(field.name), cmocean.cm.matter)
+    return cmocean.cm.balance if is_change(field) else _QUANTITIES.get(str(field.name), cmocean.cm.matter)
 
 
-def choose_scale(values):
+def is_change(field):
+    """
+    Tell whether a field holds trends or anomalies, whose zero stands in the middle.
+
+    Parameters
+    ----------
+    field : xarray.DataArray
+        What its ``long_name`` begins with counts.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> is_change(xr.DataArray(0.0, attrs={"long_name": "trend of temperature"}))
+    True
+    """
+    return str(field.attrs.get("long_name", "")).startswith(("trend of ", "anomaly of ", "change of "))
+
+
+def choose_scale(values, *, centred=False):
     """
     Colour scale of a field: logarithmic where positive values are strongly skewed, else linear.
 
@@ -116,6 +139,8 @@ def choose_scale(values):
     ----------
     values : array_like
         NaN is left out. Zero is data: on a log scale it takes the lowest colour.
+    centred : bool
+        Whether zero stands in the middle of a linear scale.
 
     Returns
     -------
@@ -140,6 +165,9 @@ def choose_scale(values):
     if values.size == 0:
         msg = "a map needs at least one finite value; all are NaN. Was the field masked, or read from the wrong file?"
         raise ValueError(msg)
+    if centred:
+        _, high = _round_linear(0.0, float(np.quantile(np.abs(values), 0.98)), nonnegative=True)
+        return Normalize(-high, high), _extend(values, -high, high)
     positive = values[values > 0]
     skewed = positive.size > values.size / 2 and values.min() >= 0
     if skewed and np.quantile(positive, 0.98) > SKEWNESS * np.median(positive):
@@ -148,8 +176,12 @@ def choose_scale(values):
     else:
         low, high = _round_linear(*np.quantile(values, [0.02, 0.98]), nonnegative=values.min() >= 0)
         norm = Normalize(low, high)
+    return norm, _extend(values, low, high)
+
+
+def _extend(values, low, high):
     beyond = (bool(values.min() < low), bool(values.max() > high))
-    return norm, {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
 
 
 def style_colour_bar(bar, label):

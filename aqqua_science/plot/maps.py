@@ -16,7 +16,14 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from aqqua_science import __version__
 from aqqua_science.grids.land import natural_earth_dir
-from aqqua_science.plot.colours import STYLE, choose_colours, choose_scale, describe_quantity, style_colour_bar
+from aqqua_science.plot.colours import (
+    STYLE,
+    choose_colours,
+    choose_scale,
+    describe_quantity,
+    is_change,
+    style_colour_bar,
+)
 from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, project_mesh
 from aqqua_science.plot.layers import extrapolated, flatten, interval_width
 from aqqua_science.schema import SchemaError, nearest_name, require_columns
@@ -33,7 +40,18 @@ if Path(cartopy.config["pre_existing_data_dir"]) == Path():
     cartopy.config["pre_existing_data_dir"] = natural_earth_dir()
 
 
-def field_map(field, *, ax=None, projection=None, samples=None, outside=None, title=None, cmap=None, norm=None):
+def field_map(
+    field,
+    *,
+    ax=None,
+    projection=None,
+    samples=None,
+    outside=None,
+    outside_label="extrapolated",
+    title=None,
+    cmap=None,
+    norm=None,
+):
     """
     Draw one layer of a field on a map.
 
@@ -49,6 +67,8 @@ def field_map(field, *, ax=None, projection=None, samples=None, outside=None, ti
         Columns `latitude`, `longitude`; drawn as points.
     outside : xarray.DataArray of bool (latitude, longitude), optional
         True where the model extrapolates; hatched.
+    outside_label : str
+        What the hatching means, if not that.
     title : str, optional
     cmap : matplotlib colormap, optional
         By default cmocean's for the quantity.
@@ -80,8 +100,12 @@ def field_map(field, *, ax=None, projection=None, samples=None, outside=None, ti
         if ax is None:
             if not isinstance(projection, ccrs.Projection):
                 projection = choose_projection(mesh, name=projection)
-            ax = Figure(figsize=(10, 6), dpi=150).add_subplot(projection=projection)
-        keys, below = _draw(ax, field, samples=samples, outside=outside, cmap=cmap, norm=norm)
+            figure = Figure(figsize=(10, 6), dpi=150)
+            figure.subplots_adjust(bottom=0.2, top=0.92)  # room for the colour bar, its label and the legend
+            ax = figure.add_subplot(projection=projection)
+        keys, below = _draw(
+            ax, field, samples=samples, outside=outside, outside_label=outside_label, cmap=cmap, norm=norm
+        )
         if title:
             ax.set_title(title, loc="left")
         place_legend(ax, keys, below)
@@ -172,14 +196,14 @@ def _lines(text, size):
     return textwrap.wrap(text, width=round(95 * _CREDIT_SIZES[0] / size))
 
 
-def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels=True):
+def _draw(ax, field, *, samples=None, outside=None, outside_label="extrapolated", cmap=None, norm=None, labels=True):
     """Fill one map; returns what its legend explains, and how many inches below the map there is room for it."""
     mesh = make_mesh(field)
     labels = labels and not mesh.is_round
     frame_axes(ax, mesh)
     draw_ground(ax, mesh, labels=labels)
     x, y, values = project_mesh(mesh, ax.projection)
-    scale, extend = choose_scale(values) if norm is None else (norm, "both")
+    scale, extend = choose_scale(values, centred=is_change(field)) if norm is None else (norm, "both")
     cells = ax.pcolormesh(
         x,
         y,
@@ -193,7 +217,7 @@ def _draw(ax, field, *, samples=None, outside=None, cmap=None, norm=None, labels
     )
     keys = [] if samples is None else [_draw_samples(ax, samples, mesh)]
     if outside is not None and outside.any():
-        keys.append(_hatch(ax, _match(outside, field)))
+        keys.append(_hatch(ax, _match(outside, field), label=outside_label))
     top = 0.45 if labels else 0.18
     bar = ax.figure.colorbar(cells, cax=_place_bar(ax, top), orientation="horizontal", extend=extend)
     style_colour_bar(bar, describe_quantity(field))
@@ -277,7 +301,7 @@ def _match(outside, field):
     return outside.astype(float)
 
 
-def _hatch(ax, outside):
+def _hatch(ax, outside, *, label):
     """Hatch the cells where a mask is 1; runs of cells become one polygon, so that thousands stay fast."""
     x, y, mask = project_mesh(make_mesh(outside), ax.projection)
     corners = np.stack([x, y], axis=-1)
@@ -293,7 +317,7 @@ def _hatch(ax, outside):
         with matplotlib.rc_context({"hatch.linewidth": width}):
             style = {"facecolor": "none", "edgecolor": colour, "linewidth": 0, "hatch": "///"}
             ax.add_collection(PolyCollection(polygons, zorder=1.5, **style), autolim=False)
-    return Patch(**style, label="extrapolated")
+    return Patch(**style, label=label)
 
 
 def _draw_samples(ax, samples, mesh):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from matplotlib.colors import LogNorm
 
-from aqqua_science.plot.colours import choose_colours, choose_scale, describe_quantity, format_units
+from aqqua_science.plot.colours import choose_colours, choose_scale, describe_quantity, format_units, is_change
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,14 @@ def test_mostly_zeros_with_few_blooms_stay_linear():
     norm, extend = choose_scale(np.r_[np.zeros(90), np.linspace(1, 10, 10)])
     assert not isinstance(norm, LogNorm)
     assert (norm.vmin, extend) == (0.0, "max")
+
+
+def test_changes_are_centred_on_zero_and_quantities_are_not():
+    trend = xr.DataArray([-1.0, 0.5, 3.0], dims="x", attrs={"long_name": "trend of temperature"})
+    assert is_change(trend)
+    assert not is_change(trend.assign_attrs(long_name="temperature"))
+    norm, extend = choose_scale(trend, centred=True)
+    assert norm.vmin == -norm.vmax
+    assert norm(0) == 0.5
+    assert extend in ("neither", "max")
+    assert choose_colours(trend).name == "balance"
