@@ -4,7 +4,17 @@ import argparse
 import importlib
 import sys
 
-SPEED = ("matchup", "boosting", "prediction", "extrapolation", "environment", "storage", "curation", "pretraining")
+SPEED = (
+    "matchup",
+    "boosting",
+    "prediction",
+    "chain",
+    "extrapolation",
+    "environment",
+    "storage",
+    "curation",
+    "pretraining",
+)
 OTHERS = ("codecs", "coverage", "harder_oceans", "learners")
 
 
