@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "counting_error",
         "daylight",
         "effort",
+        "flux_comparison",
         "flux_laws",
         "functional",
         "martin",
