@@ -112,6 +112,7 @@ def rows(shared_data):
     return measure(shared_data / "insitu")
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tables(rows):
     page = PAGE.read_text(encoding="utf-8")
     assert as_table(rows) in page
