@@ -26,6 +26,7 @@ TAXA = """
 """.split()
 RARE = ["Doliolida", "Limacinidae"]
 FLUXES = ["poc_flux_100m", "poc_flux_1000m"]
+NETS = ["tara_abundance", "tara_diversity", "tara_esd"]
 AGGREGATES = {"Rhizaria", "Cnidaria", "Copepoda_refit"}
 REFERENCES = {
     "copepoda_0_200m": (0.0829, "Drago et al. 2022, published map integrated over 340.28e12 m2"),
@@ -110,7 +111,7 @@ def main():
         make("total_0_200m", recipe_of("Zooplankton", members), choice)
         skilled = [t for t in members if t not in RARE and has_skill(result_of(f"{t.lower()}_0_200m"))]
         make("total_of_skilled_taxa_0_200m", recipe_of("Zooplankton of the taxa with held-out skill", skilled), choice)
-        for name in FLUXES:
+        for name in FLUXES + NETS:
             make(name, None, choice)
     write_page()
 
@@ -162,19 +163,21 @@ def write_page():
     """List every map: ours beside the published value, with skill under both schemes."""
     names = sorted(p.parent.name for p in MAPS.glob("*/result.json"))
     lines = {name: _line(name, result_of(name)) for name in names}
-    fluxes = "\n".join(lines.pop(name) for name in FLUXES if name in lines)
+    fluxes, nets = ("\n".join(lines.pop(name) for name in group if name in lines) for group in (FLUXES, NETS))
+    page = PAGE.format(rows="\n".join(lines.values()), fluxes=fluxes, nets=nets, totals=_totals())
     with replacing(MAPS / "README.md") as part:
-        part.write_text(PAGE.format(rows="\n".join(lines.values()), fluxes=fluxes, totals=_totals()), encoding="utf-8")
+        part.write_text(page, encoding="utf-8")
 
 
 def _line(name, result):
     row, blocks, random = global_row(result), _scheme(result, "blocks"), _scheme(result, "random")
+    unit = "" if row["units"] in ("1", "PgC", "PgC yr-1") else f" {row['units']}"
     told = [f"{number(reference['value'])} ({reference['source']})" for reference in result["references"]]
     published = "; ".join(told) or "none published"
     flags = [] if has_skill(result) else ["no held-out skill"]
     flags += [result["interval"]["warning"]] if result["interval"]["warning"] else []
     return (
-        f"| [{result['title']}]({name}/report.md) | {number(row['median'])} ({number(row['low'])}-{number(row['high'])}) "
+        f"| [{result['title']}]({name}/report.md) | {number(row['median'])}{unit} ({number(row['low'])}-{number(row['high'])}) "
         f"| {number(row['mean'])} | {published} | {_skill(random)} | {_skill(blocks)} "
         f"| {result['extrapolated_area_fraction']:.1%} | {'; '.join(flags)} |"
     )
@@ -211,7 +214,8 @@ Each folder holds a recipe, its result and its figure; `field.nc` is made by run
 
 DATA is a folder with the files that the recipes name, under these paths: the tables and predictors of Drago et al. (2022), whose
 repository is dlaetitia/Global_zooplankton_biomass_distribution; for the fluxes also the compilation of Mouw et al. (2016,
-doi 10.1594/PANGAEA.855594), a monthly climatology of sea surface temperature and chlorophyll, and Longhurst's provinces. `python scripts/make_maps.py DATA` makes all of them and this page.
+doi 10.1594/PANGAEA.855594), a monthly climatology of sea surface temperature and chlorophyll, and Longhurst's provinces; for the nets
+the tables of Brandao et al. (2021), repository benfabio/TARA-Oceans. `python scripts/make_maps.py DATA` makes all of them and this page.
 
 `drago2022_copepoda_0_200m` reproduces the published map; every other map is the defended version: all 892 cells, cells with
 missing predictors left out, thickness clipped at the sea floor, half of the correction that held-out blocks suggest, and a 90 %
@@ -233,6 +237,15 @@ Organic carbon that sinks through a horizon, from sediment traps and thorium, by
 | map | estimate, PgC yr-1 (90 % interval) | map before correction | published | skill, random folds | skill, 15 degree blocks | area outside applicability | flags |
 |---|---|---|---|---|---|---|---|
 {fluxes}
+
+## Zooplankton of nets
+
+Abundance, diversity and size of the zooplankton that Tara Oceans caught in 2009 to 2013 and imaged with the ZooScan: one visit to each
+of 120 to 151 stations, and annual predictors. The report of each tells what that allows.
+
+| map | estimate (90 % interval) | map before correction | published | skill, random folds | skill, 15 degree blocks | area outside applicability | flags |
+|---|---|---|---|---|---|---|---|
+{nets}
 """
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aqqua_science.habitat.targets import with_target
 from aqqua_science.samples.pangaea import is_pangaea, read_pangaea
 from aqqua_science.samples.traps import pool_fluxes, trap_fluxes
 from aqqua_science.schema import VOCABULARY, SchemaError, add_standard_names, nearest_name, require_columns, screen
@@ -107,7 +108,9 @@ def _read_text(path):
 
 def read_observations(path, observations):
     """
-    Read the table of a recipe, and make one row per place and season of fluxes of traps.
+    Read the table of a recipe, and make its target where the recipe says how.
+
+    Fluxes of traps become one row per place and season; transformed amounts and diversity come from `with_target`.
 
     Parameters
     ----------
@@ -122,11 +125,11 @@ def read_observations(path, observations):
     Raises
     ------
     SchemaError
-        If the file is no table, or no table of deployments where the recipe says so.
+        If the file is no table, or no table of deployments where the recipe says so; as in `with_target`.
     """
     table, traps = read_table(path), observations.traps
     if traps is None:
-        return table, pd.DataFrame({"reason": pd.Series(dtype=str)})
+        return with_target(table, observations), pd.DataFrame({"reason": pd.Series(dtype=str)})
     fluxes, rejected = trap_fluxes(table)
     top, bottom = traps.between or (traps.horizon / 2, 3 * traps.horizon)
     outside = ~fluxes["depth"].between(top, bottom)

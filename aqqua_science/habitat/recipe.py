@@ -16,6 +16,9 @@ Scalar = str | int | float | bool
 SUN = "solar_elevation"
 """The predictor that tells day from night."""
 
+HILL = "hill_number"
+"""The target that `observations.diversity` makes."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -31,6 +34,13 @@ class Traps(_Part):
     cell_degrees: float = Field(default=1.0, gt=0, le=10)
 
 
+class Diversity(_Part):
+    """Columns that each hold a taxon, and the order of the Hill number that is made of them."""
+
+    taxa: list[str] = Field(min_length=1)
+    order: float = Field(default=1, ge=0)
+
+
 class Observations(_Part):
     """Which table, which rows, which column."""
 
@@ -44,6 +54,18 @@ class Observations(_Part):
     volume: str | None = None
     group: str | None = None
     traps: Traps | None = None
+    transformed: Literal["log", "log10", "log1p", "square root", "cube root"] | None = None
+    diversity: Diversity | None = None
+
+    @model_validator(mode="after")
+    def _one_making(self):
+        if self.traps is not None and (self.transformed or self.diversity):
+            msg = "observations.traps makes its target of deployments as they are: leave out transformed and diversity"
+            raise ValueError(msg)
+        if self.diversity is not None and self.target != HILL:
+            msg = f'observations.diversity makes the target "{HILL}", and target is "{self.target}": ask for that one'
+            raise ValueError(msg)
+        return self
 
 
 class Environment(_Part):
@@ -315,5 +337,5 @@ def _fields_at(place):
     for name in place:
         if isinstance(name, str):
             annotation = part.model_fields[name].annotation
-            part = {"reference": Reference, "traps": Traps}.get(name, annotation)
+            part = {"reference": Reference, "traps": Traps, "diversity": Diversity}.get(name, annotation)
     return part.model_fields
