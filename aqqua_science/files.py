@@ -79,15 +79,15 @@ def plain(value):
 
     Examples
     --------
-    >>> plain({"n": np.int64(3), "r2": np.nan})
-    {'n': 3, 'r2': None}
+    >>> plain({"n": np.int64(3), "r2": np.array([0.5, np.nan])})
+    {'n': 3, 'r2': [0.5, None]}
     """
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

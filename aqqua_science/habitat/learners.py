@@ -220,8 +220,8 @@ class RegressorEnsemble(MemberEnsemble):
     def _fit_candidate(self, samples, times, candidate, seed):
         weight = samples.weight * times
         regressor = clone(_forest() if self.regressor is None else self.regressor).set_params(**candidate)
-        if "random_state" in regressor.get_params():
-            regressor.set_params(random_state=seed)
+        seeds = [name for name in regressor.get_params() if name.split("__")[-1] == "random_state"]
+        regressor.set_params(**dict.fromkeys(seeds, seed))
         limit = int(min(times.sum(), self.n_rows or np.inf))
         if has_fit_parameter(regressor, "sample_weight") and np.count_nonzero(weight) <= limit:
             rows = np.flatnonzero(weight)
@@ -250,5 +250,9 @@ def _forest():
 
 def _drawn(weight, n, seed):
     """Draw n rows by weight in even steps of its sum: equal weights and as many rows take each row once."""
-    steps = (np.arange(n) + np.random.default_rng(seed).random()) / n * weight.sum()
-    return np.searchsorted(np.cumsum(weight), steps, side="right").clip(max=np.flatnonzero(weight)[-1])
+    rng = np.random.default_rng(seed)
+    # Shuffled, since in the order of a table even steps may meet one depth of every cast.
+    order = rng.permutation(np.flatnonzero(weight))
+    ends = np.cumsum(weight[order])
+    steps = (np.arange(n) + rng.random()) / n * ends[-1]
+    return np.sort(order[np.searchsorted(ends, steps, side="right").clip(max=len(order) - 1)])

@@ -1,6 +1,5 @@
 """What every model of amounts has in common: members fitted to resampled samples, whose mean is the prediction."""
 
-import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from aqqua_science.files import plain
 from aqqua_science.habitat import training
 from aqqua_science.habitat.resampling import member_rows
 from aqqua_science.schema import nearest_name
@@ -211,7 +211,7 @@ class MemberEnsemble(RegressorMixin, BaseEstimator):
             list(pool.map(fill, (slice(start, start + step) for start in range(0, n, step))))
 
     def _record(self, samples):
-        return as_json(
+        return plain(
             {
                 "estimator": type(self).__name__,
                 "parameters": self.get_params(deep=False),
@@ -223,23 +223,3 @@ class MemberEnsemble(RegressorMixin, BaseEstimator):
                 "n_imputed": self.n_imputed_,
             }
         )
-
-
-def as_json(record):
-    """
-    Make a record fit for JSON: numbers of numpy become plain ones, other objects their text.
-
-    Parameters
-    ----------
-    record : dict
-
-    Returns
-    -------
-    dict
-
-    Examples
-    --------
-    >>> as_json({"depth": np.int64(3), "regressor": slice(4)})
-    {'depth': 3, 'regressor': 'slice(None, 4, None)'}
-    """
-    return json.loads(json.dumps(record, default=lambda value: value.item() if hasattr(value, "item") else repr(value)))

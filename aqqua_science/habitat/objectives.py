@@ -144,12 +144,24 @@ def smearing_ratio(amount, predicted, *, weight):
     -------
     float
 
+    Raises
+    ------
+    ValueError
+        If nothing is predicted anywhere: no factor makes that an amount.
+
     Examples
     --------
     >>> smearing_ratio(np.array([1.0, 5.0]), np.array([1.0, 3.0]), weight=np.ones(2))
     1.5
     """
-    return float((weight * amount).sum() / (weight * predicted).sum())
+    total = (weight * predicted).sum()
+    if not total > 0:
+        msg = (
+            f"a member predicts 0 for each of its {np.count_nonzero(weight)} samples, {(amount[weight > 0] > 0).sum()} of "
+            "which are positive. Let it learn from more samples, or choose other settings or another learner."
+        )
+        raise ValueError(msg)
+    return float((weight * amount).sum() / total)
 
 
 def mean_label(label, *, weight, exposure=None, likelihood):

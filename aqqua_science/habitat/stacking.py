@@ -1,10 +1,13 @@
 """A weighted mean of learners, whose weights are what held-out blocks of water make of them."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
+from sklearn.utils import check_random_state
 
 from aqqua_science.habitat.folds import StratifiedFolds
 from aqqua_science.habitat.learners import learner
@@ -120,11 +123,13 @@ class WeightedEnsemble(MemberEnsemble):
         samples = self._prepare(X, y, weight, volume, groups)
         table = pd.DataFrame(samples.X, columns=self._names())
         amount = y[weight > 0]
-        learners = self._clones()
-        columns = {"weight": samples.weight, "groups": samples.groups}
-        self.held_out_ = self._held_out(learners, table, amount, **columns)
+        seed = self._seed()
+        learners = self._clones(seed)
+        volume = None if volume is None else np.asarray(volume)[weight > 0]
+        columns = {"sample_weight": weight[weight > 0], "volume": volume, "groups": samples.groups}
+        self.held_out_ = self._held_out(learners, table, amount, seed=seed, **columns)
         self.weights_ = stacking_weights(self.held_out_, amount, weight=samples.weight)
-        self.learners_ = {name: _fit(model, table, amount, **columns) for name, model in learners.items()}
+        self.learners_ = {name: model.fit(table, amount, **columns) for name, model in learners.items()}
         self.models_ = list(zip(*(model.models_ for model in self.learners_.values()), strict=True))
         self.settings_ = self._record(samples)
         return self
@@ -145,24 +150,30 @@ class WeightedEnsemble(MemberEnsemble):
             msg = f"n_splits is into how many folds the samples are dealt and must be 2 or more; got {self.n_splits}."
             raise ValueError(msg)
 
-    def _clones(self):
-        chosen = self.learners or {name: learner(name) for name in ("trees", "forest", "splines")}
-        shared = {name: getattr(self, name) for name in ("n_members", "resampling", "n_jobs", "random_state")}
-        return {name: clone(model).set_params(**shared) for name, model in chosen.items()}
+    def _seed(self):
+        """One number for all learners, so that their members draw alike."""
+        if isinstance(self.random_state, Integral):
+            return self.random_state
+        return check_random_state(self.random_state).randint(2**31 - 1)
 
-    def _held_out(self, learners, table, amount, *, weight, groups):
+    def _clones(self, seed):
+        chosen = self.learners or {name: learner(name) for name in ("trees", "forest", "splines")}
+        shared = {name: getattr(self, name) for name in ("n_members", "resampling", "n_jobs")}
+        return {name: clone(model).set_params(random_state=seed, **shared) for name, model in chosen.items()}
+
+    def _held_out(self, learners, table, amount, *, seed, **columns):
         """Predictions of each learner for the samples of folds that it has not seen."""
         found = pd.DataFrame(np.nan, index=table.index, columns=list(learners))
-        for train, test in self._splits(amount, groups):
+        for train, test in self._splits(amount, columns["groups"], seed):
+            rows = {name: None if column is None else column[train] for name, column in columns.items()}
             for name, model in learners.items():
                 light = clone(model).set_params(n_members=min(self.n_members, FOLD_MEMBERS))
-                rows = {"weight": weight[train], "groups": None if groups is None else groups[train]}
-                found.loc[test, name] = _fit(light, table.iloc[train], amount[train], **rows).predict(table.iloc[test])
+                found.loc[test, name] = light.fit(table.iloc[train], amount[train], **rows).predict(table.iloc[test])
         return found
 
-    def _splits(self, amount, groups):
+    def _splits(self, amount, groups, seed):
         if groups is None:
-            return StratifiedFolds(self.n_splits).split(amount, amount)
+            return StratifiedFolds(self.n_splits, random_state=seed).split(amount, amount)
         if groups.max() + 1 < self.n_splits:
             msg = (
                 f"n_splits={self.n_splits} folds need as many groups; there are {groups.max() + 1}. "
@@ -180,10 +191,6 @@ class WeightedEnsemble(MemberEnsemble):
             "weights": self.weights_.to_dict(),
             "learners": {name: model.settings_ for name, model in self.learners_.items()},
         }
-
-
-def _fit(model, table, amount, *, weight, groups):
-    return model.fit(table, amount, sample_weight=weight, groups=groups)
 
 
 def stacking_weights(predictions, observed, *, weight=None):

@@ -12,8 +12,11 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from aqqua_science import habitat, synthetic
@@ -180,7 +183,19 @@ def test_rows_are_drawn_by_weight():
     model.fit(X, np.ones(1000), sample_weight=weight)
     seen = model.models_[0].seen_ * model.spread_[0] + model.center_[0]
     assert len(seen) == 200
-    assert abs((seen < 499.9).sum() - 150) <= 1
+    assert len(np.unique(np.round(seen))) == 200  # no weight is longer than a step
+    assert abs((seen < 499.9).sum() - 150) < 28  # 4.5 standard deviations of a binomial draw
+
+
+@pytest.mark.parametrize("period", [2, 10])
+def test_rows_drawn_of_casts_are_of_all_their_depths(period):
+    # 3000 rows in the order of casts, each of the same depths: 300 in even steps of the table would be of one depth.
+    depth = np.arange(3000) % period
+    model = RegressorEnsemble(Recorder(), n_rows=300, n_members=1, resampling=None).fit(depth[:, None], np.ones(3000))
+    seen = model.models_[0].seen_ * model.spread_[0] + model.center_[0]
+    assert len(seen) == 300
+    shallow = (seen < depth.mean()).mean()
+    assert abs(shallow - 0.5) < 0.13  # 4.5 standard errors of a random draw
 
 
 def test_a_block_drawn_twice_is_seen_twice_by_a_regressor_without_weights():
@@ -242,6 +257,35 @@ def test_same_seed_same_bytes_on_any_number_of_threads(survey):
         again = pickle.loads(pickle.dumps(fits[0]))
         assert_array_equal(again.predict(X), fits[0].predict(X))
         assert json.loads(json.dumps(fits[0].settings_))["n_samples"] == 240
+
+
+def test_the_seed_reaches_regressors_within_a_pipeline(survey):
+    X, y, _ = survey
+    forest = make_pipeline(StandardScaler(), RandomForestRegressor(5))
+    fits = [RegressorEnsemble(forest, n_members=2, resampling=None).fit(X, y) for _ in range(2)]
+    assert_array_equal(fits[0].predict_members(X), fits[1].predict_members(X))
+    assert not np.allclose(*fits[0].predict_members(X))
+
+
+def test_settings_hold_candidates_given_as_an_array(survey):
+    X, y, _ = survey
+    ridge = RegressorEnsemble(Ridge(), candidates={"alpha": np.array([0.1, 10.0])}, n_members=2).fit(X, y)
+    told = json.loads(json.dumps(ridge.settings_, allow_nan=False))
+    assert told["parameters"]["candidates"] == {"alpha": [0.1, 10.0]}
+    assert {tuple(chosen.values()) for chosen in told["chosen"]} <= {(0.1,), (10.0,)}
+
+
+class Nothing(Recorder):
+    """Predicts that nothing is anywhere."""
+
+    def predict(self, X):
+        return np.zeros(len(X))
+
+
+def test_a_member_that_predicts_nothing_anywhere_is_refused(survey):
+    X, y, _ = survey
+    with pytest.raises(ValueError, match="predicts 0 for each of its 240 samples"):
+        RegressorEnsemble(Nothing(), n_members=2, resampling=None).fit(X, y)
 
 
 def test_missing_predictors_are_refused_or_imputed(survey):

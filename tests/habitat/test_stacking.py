@@ -95,6 +95,39 @@ def test_members_are_weighted_means_of_members_that_saw_the_same_blocks(survey):
     assert json.loads(json.dumps(model.settings_))["weights"] == model.weights_.to_dict()
 
 
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(3)])
+def test_members_see_the_same_blocks_whatever_the_seed_is(survey, random_state):
+    X, y, groups = survey[PREDICTORS], survey["biomass"], survey["block"]
+    twins = {"one": RegressorEnsemble(KNeighborsRegressor(3)), "two": RegressorEnsemble(KNeighborsRegressor(3))}
+    model = WeightedEnsemble(twins, n_members=2, random_state=random_state).fit(X, y, groups=groups)
+    assert_array_equal(*(part.predict_members(X) for part in model.learners_.values()))
+    assert_array_equal(model.held_out_["one"], model.held_out_["two"])
+
+
+def test_random_folds_are_dealt_by_the_seed(survey):
+    X, y = survey[PREDICTORS], survey["biomass"]
+    near = {"near": RegressorEnsemble(KNeighborsRegressor(3))}
+    held_out = [
+        WeightedEnsemble(near, n_members=1, resampling=None, random_state=seed).fit(X, y).held_out_["near"]
+        for seed in (0, 0, 1)
+    ]
+    assert_array_equal(held_out[0], held_out[1])
+    assert not np.allclose(held_out[0], held_out[2])
+
+
+def test_a_learner_takes_the_volume_as_its_offset(survey):
+    X, y, groups = survey[PREDICTORS], survey["biomass"].to_numpy(), survey["block"].to_numpy()
+    volume = np.linspace(0.1, 3, 300)
+    trees = BoostedTrees("tweedie", n_trees=20, volume_as="offset", n_members=2, resampling="blocks")
+    model = WeightedEnsemble({"trees": trees}, n_members=2).fit(X, y, groups=groups, volume=volume)
+    assert_array_equal(model.predict(X), trees.fit(X, y, groups=groups, volume=volume).predict(X))
+    expected = np.full(300, np.nan)
+    for train, test in GroupKFold(5).split(X, y, groups):
+        trees.fit(X.iloc[train], y[train], groups=groups[train], volume=volume[train])
+        expected[test] = trees.predict(X.iloc[test])
+    assert_allclose(model.held_out_["trees"], expected, rtol=1e-6)
+
+
 def test_what_knows_its_samples_by_heart_gets_next_to_nothing():
     parrot, mean = (RegressorEnsemble(regressor) for regressor in (KNeighborsRegressor(1), DummyRegressor()))
     weights = []
