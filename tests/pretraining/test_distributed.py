@@ -54,8 +54,9 @@ def drop_last_checkpoint(run):
 def assert_close(run, other, *, tolerance):
     for name in ("loss", "dino", "ibot", "koleo", "guide_instrument", "guide_esd_um", "gradient_norm"):
         np.testing.assert_allclose(run.log[name], other.log[name], rtol=0, atol=tolerance, err_msg=name)
+    theirs = load(other.path).state_dict()
     for name, tensor in load(run.path).state_dict().items():
-        torch.testing.assert_close(tensor, load(other.path).state_dict()[name], atol=1e-5, rtol=0)
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
