@@ -14,7 +14,7 @@ from aqqua_science.habitat.folds import StratifiedFolds, fold_labels, largest_bl
 from aqqua_science.habitat.layers import SEA_FLOOR
 from aqqua_science.habitat.matching import KNNDM
 from aqqua_science.habitat.prediction import predict_grid
-from aqqua_science.habitat.validation import cross_validate, out_of_fold
+from aqqua_science.habitat.validation import cross_validate, log_scale, out_of_fold
 from aqqua_science.schema import SchemaError
 
 _ASKED_MEMBERS = 20
@@ -72,7 +72,8 @@ def assess_skill(recipe, model, inputs):
     test = _test_part(recipe, inputs)
     if test is not None:
         target = recipe.observations.target
-        marks = scores.score(test[target], model.predict(test[inputs.predictors]), scale=model.scale_)
+        scale = log_scale(model, table[target])
+        marks = scores.score(test[target], model.predict(test[inputs.predictors]), scale=scale)
         rows.append(pd.DataFrame([{"scheme": "split", **marks, "n": len(test)}]))
     return pd.concat(rows, ignore_index=True)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
+from sklearn.base import clone
 
 from aqqua_science import schema
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat.losses import explained, held_out_losses
-from aqqua_science.habitat.training import check_vary
+from aqqua_science.habitat.training import check_vary, constraints
 
 THRESHOLD = 0.8
 """Rank correlation, regardless of sign, from which two predictors count as one."""
@@ -258,13 +259,67 @@ def univariate_skill(model, table, splits, *, target, predictors, loss=None, **c
     return pd.Series(
         {
             name: explained(
-                held_out_losses(model, table, splits, target=target, predictors=[name], loss=loss, **columns)
+                held_out_losses(
+                    constrained(model, [name]), table, splits, target=target, predictors=[name], loss=loss, **columns
+                )
             )
             for name in predictors
         },
         name="skill",
         dtype=float,
     )
+
+
+def check_constraints(model, predictors):
+    """
+    Refuse monotone constraints of predictors that are not there.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+    predictors : list of str
+
+    Raises
+    ------
+    ValueError
+        If a name is no predictor or a sign is none of -1, 0 and 1.
+
+    Examples
+    --------
+    >>> from aqqua_science.habitat.model import BoostedTrees
+    >>> check_constraints(BoostedTrees(monotone={"nitrate": 1}), ["nitrate", "oxygen"])
+    """
+    for part in [model, *(getattr(model, "learners", None) or {}).values()]:
+        constraints(getattr(part, "monotone", None), predictors)
+
+
+def constrained(model, predictors):
+    """
+    Make a model whose monotone constraints are those of some predictors alone.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+    predictors : list of str
+
+    Returns
+    -------
+    scikit-learn regressor
+        The model itself if it has no constraints.
+
+    Examples
+    --------
+    >>> from aqqua_science.habitat.model import BoostedTrees
+    >>> constrained(BoostedTrees(monotone={"nitrate": 1, "oxygen": -1}), ["oxygen"]).monotone
+    {'oxygen': -1}
+    """
+    if getattr(model, "learners", None):
+        parts = {name: constrained(part, predictors) for name, part in model.learners.items()}
+        return clone(model).set_params(learners=parts)
+    if not getattr(model, "monotone", None):
+        return model
+    kept = {name: sign for name, sign in model.monotone.items() if name in predictors}
+    return clone(model).set_params(monotone=kept)
 
 
 def _tree(correlation):

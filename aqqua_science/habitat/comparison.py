@@ -5,6 +5,7 @@ from time import perf_counter
 import pandas as pd
 from sklearn.model_selection import check_cv
 
+from aqqua_science.habitat.domain import distance_to_domain_km
 from aqqua_science.habitat.folds import largest_blocks
 from aqqua_science.habitat.importance import FOLD_DEGREES
 from aqqua_science.habitat.matching import KNNDM
@@ -36,7 +37,8 @@ def compare(models, table, *, target, cv=None, domain=None, **columns):
     -------
     pandas.DataFrame
         One row per model and scheme: ``model``, the columns of `aqqua_science.habitat.cross_validate`, and
-        ``seconds``, what its fits and predictions took (of all targets together).
+        ``seconds``, what its fits and predictions took (of all targets together). `r2_log` of models without a `scale`
+        of their own is on one scale.
 
     Raises
     ------
@@ -75,15 +77,18 @@ def compare(models, table, *, target, cv=None, domain=None, **columns):
         scheme: check_cv(checked_splits(splitter, table, target=target, groups=groups))
         for scheme, splitter in schemes.items()
     }
-    arguments = {"target": target, "domain": domain, **columns}
-    return pd.concat(
+    found = pd.concat(
         [
-            _timed(model, table, cv={scheme: parts}, **arguments).assign(model=name)
+            _timed(model, table, cv={scheme: parts}, target=target, **columns).assign(model=name)
             for name, model in models.items()
             for scheme, parts in splits.items()
         ],
         ignore_index=True,
-    ).pipe(lambda found: found[["model", *found.columns.drop("model")]])
+    )
+    if domain is not None:
+        distances = {name: distance_to_domain_km(table, cv.split(), domain=domain) for name, cv in splits.items()}
+        found["distance_to_domain_km"] = found["scheme"].map(distances)
+    return found[["model", *found.columns.drop("model")]]
 
 
 def _schemes(table, domain, groups):

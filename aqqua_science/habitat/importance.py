@@ -15,7 +15,7 @@ def permutation_importance(
     model, table, *, target, cv=None, predictors=None, together=None, n_repeats=10, loss=None, rng=0, **columns
 ):
     """
-    Share of the skill that is lost when a predictor is shuffled among held-out samples.
+    Fall of the explained share of the loss when a predictor is shuffled among held-out samples.
 
     A model is fitted to the training part of each fold. In the held-out part, which it has not seen, one predictor
     at a time is shuffled, so that it keeps its values and loses its meaning. On training samples a model that learned
@@ -47,17 +47,19 @@ def permutation_importance(
     Returns
     -------
     pandas.DataFrame
-        By falling importance: ``predictor``; ``importance``, the rise of the pooled loss over the loss of the training
-        mean, so that 0.2 is a fifth of the explained deviance (or variance) lost; ``fold_sd``, its standard deviation
-        over folds, and ``lowest`` and ``highest`` of them; ``repeat_sd``, over shuffles; ``skill``, the share of the
-        loss that the whole model explains, the same in all rows. Importance in a model without skill means little.
+        By falling importance: ``predictor``; ``importance``, the rise of the pooled loss as a share of the loss of the
+        training mean, so that with 0.2 a model that explains 0.5 of it is left with 0.3 (or worse than the mean, where
+        importance exceeds skill); ``fold_sd``, its standard deviation over folds, and ``lowest`` and ``highest`` of
+        them; ``repeat_sd``, over shuffles; ``skill``, the share of the loss of the training mean that the whole model
+        explains, the same in all rows. Importance in a model without skill means little.
 
     Raises
     ------
     SchemaError
         If a column is absent.
     ValueError
-        If the target is missing in some row, or names or the loss are wrong.
+        If the target is missing in some row or the same in all, names or the loss are wrong, or no fold has two samples
+        to shuffle.
 
     References
     ----------
@@ -94,8 +96,9 @@ def permutation_importance(
         rng=rng,
         **columns,
     )
-    rows = [{"predictor": unit, **_summary(rise, losses)} for unit, rise in rises.items()]
-    found = pd.DataFrame(rows).assign(skill=explained(losses))
+    skill = explained(losses)
+    rows = [{"predictor": unit, **_summary(rise, losses), "skill": skill} for unit, rise in rises.items()]
+    found = pd.DataFrame(rows)
     return found.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -119,6 +122,11 @@ def shuffled_losses(model, table, splits, *, target, predictors, units, n_repeat
     rises : dict of str to numpy.ndarray, shape (n_repeats, n)
         Along the rows of `losses`.
 
+    Raises
+    ------
+    ValueError
+        If no fold has two samples to shuffle.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression
@@ -134,6 +142,9 @@ def shuffled_losses(model, table, splits, *, target, predictors, units, n_repeat
     >>> rises["depth"].shape
     (10, 2)
     """
+    if max(len(test) for _, test in splits) < 2:
+        msg = "no fold holds out two samples or more, so none can be shuffled. Use fewer folds, or SpatialBlocks."
+        raise ValueError(msg)
     rng = np.random.default_rng(rng)
     observed = table[target].to_numpy(dtype=float)
     measure = choose_loss(loss, observed)

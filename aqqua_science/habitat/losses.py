@@ -124,7 +124,9 @@ def loss_rows(measure, observed, predicted, *, train, test):
     >>> rows.to_dict("list")
     {'row': [1], 'loss': [1.0], 'null_loss': [4.0]}
     """
-    mean = observed[train].mean()
+    known = observed[train]
+    # The mean of equal values may differ from them in the last digit.
+    mean = np.clip(known.mean(), known.min(), known.max())
     return pd.DataFrame(
         {"row": test, "loss": measure(observed[test], predicted), "null_loss": measure(observed[test], mean)}
     )
@@ -144,12 +146,24 @@ def explained(losses):
     float
         1 for perfect predictions, 0 for those of the training mean, negative for worse.
 
+    Raises
+    ------
+    ValueError
+        If the training mean is right everywhere: there is nothing to explain.
+
     Examples
     --------
     >>> explained(pd.DataFrame({"loss": [1.0, 0.0], "null_loss": [1.0, 3.0]}))
     0.75
     """
-    return float(1 - losses["loss"].sum() / losses["null_loss"].sum())
+    null = losses["null_loss"].sum()
+    if not null > 0:
+        msg = (
+            f"there is nothing to explain: all {len(losses)} held-out amounts are the mean of the training samples. "
+            "Check the target and the taxon."
+        )
+        raise ValueError(msg)
+    return float(1 - losses["loss"].sum() / null)
 
 
 def _deviance(observed, predicted, *, least):

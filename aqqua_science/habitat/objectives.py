@@ -157,8 +157,8 @@ def smearing_ratio(amount, predicted, *, weight):
     total = (weight * predicted).sum()
     if not total > 0:
         msg = (
-            f"a member predicts 0 for each of its {np.count_nonzero(weight)} samples, {(amount[weight > 0] > 0).sum()} of "
-            "which are positive. Let it learn from more samples, or choose other settings or another learner."
+            f"a member predicts 0 for each of its {np.count_nonzero(weight)} samples, of which "
+            f"{(amount[weight > 0] > 0).sum()} are positive. Let it learn from more samples, or choose another learner."
         )
         raise ValueError(msg)
     return float((weight * amount).sum() / total)

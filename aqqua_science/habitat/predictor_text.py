@@ -28,16 +28,20 @@ def _importance(found):
     rows = found.get("importance", [])
     if not rows:
         return []
-    lines = ["| predictor | share of explained deviance lost | least and most of the folds |", "|---|---|---|"]
+    lines = [
+        "| predictor | fall of the explained share of the deviance | least and most of the folds |",
+        "|---|---|---|",
+    ]
     for row in rows:
         # Adding zero takes the sign from what rounds to -0.00.
         middle, low, high = (round(row[name], 2) + 0.0 for name in ("importance", "lowest", "highest"))
         lines.append(f"| {row['predictor']} | {middle:.2f} | {low:.2f} to {high:.2f} |")
     return [
         "\n".join(lines),
-        "Lost when a predictor is shuffled among samples of held-out blocks; all predictors together explain "
-        f"{rows[0]['skill']:.2f} of the deviance there. Predictors that tell the same stand in for each other and "
-        "seem small. Importance in a model is no proof of a cause in the sea.",
+        "So much the share falls when a predictor is shuffled among samples of held-out blocks. All predictors "
+        f"together explain {rows[0]['skill']:.2f} of the deviance that the training mean has there. Predictors that "
+        "tell the same stand in for each other and seem small. Importance in a model is no proof of a cause in the "
+        "sea.",
         "![importance](importance.png)",
     ]
 

@@ -23,7 +23,7 @@ def r2(observed, predicted):
     0.5
     """
     observed, predicted = _pair(observed, predicted)
-    return _ratio(((observed - predicted) ** 2).sum(), ((observed - observed.mean()) ** 2).sum(), less_from=1)
+    return _ratio(((observed - predicted) ** 2).sum(), ((observed - _mean(observed)) ** 2).sum(), less_from=1)
 
 
 def r2_correlation(observed, predicted):
@@ -70,7 +70,7 @@ def r2_sse_ssr(observed, predicted):
     """
     observed, predicted = _pair(observed, predicted)
     sse = ((observed - predicted) ** 2).sum()
-    return _ratio(sse, sse + ((predicted - observed.mean()) ** 2).sum(), less_from=1)
+    return _ratio(sse, sse + ((predicted - _mean(observed)) ** 2).sum(), less_from=1)
 
 
 def spearman(observed, predicted):
@@ -192,7 +192,19 @@ def _pair(observed, predicted):
             f"and {predicted.size} predictions."
         )
         raise ValueError(msg)
+    for values, name in ((observed, "observations"), (predicted, "predictions")):
+        if not np.isfinite(values).all():
+            msg = (
+                f"a score needs finite numbers; {(~np.isfinite(values)).sum()} of {values.size} {name} are not. "
+                "Leave these rows out."
+            )
+            raise ValueError(msg)
     return observed, predicted
+
+
+def _mean(values):
+    """The mean, which for equal values is that value: rounding alone may change the last digit."""
+    return np.clip(values.mean(), values.min(), values.max())
 
 
 def _ratio(part, whole, *, less_from):

@@ -5,8 +5,10 @@ import pandas as pd
 
 from aqqua_science.habitat.collinearity import (
     THRESHOLD,
+    check_constraints,
     choose_of_clusters,
     cluster_predictors,
+    constrained,
     rank_correlation,
     univariate_skill,
 )
@@ -63,12 +65,15 @@ def select_predictors(
     SchemaError
         If a column is absent.
     ValueError
-        If the target is missing in some row, a predictor is constant, or the loss is unknown.
+        If the target is missing in some row or the same in all, a predictor is constant, the loss is unknown, there is
+        a single fold, or a constraint names none of the predictors.
 
     Notes
     -----
     Folds of a spatial scheme differ in difficulty far more than sets of predictors do. The standard error of the
     rule of Breiman et al. (1984) is therefore that of the paired difference to the best set, fold by fold.
+
+    Monotone constraints of boosted trees hold for the predictors that are in the set; those of others wait.
 
     A single boosted tree model differs from run to run as much as sets of predictors do: give an ensemble five members.
 
@@ -95,6 +100,13 @@ def select_predictors(
     names = predictor_names(model, table, target=target, predictors=predictors, extra=columns.values())
     cv = largest_blocks(table, degrees=FOLD_DEGREES) if cv is None else cv
     splits = checked_splits(cv, table, target=target, groups=columns.get("groups"))
+    if len(splits) < 2:
+        msg = (
+            f"the error of a difference comes from the folds, which must be 2 or more; there is {len(splits)}. "
+            "Use more folds, such as SpatialBlocks(15)."
+        )
+        raise ValueError(msg)
+    check_constraints(model, names)
     settings = {"target": target, "loss": loss, **columns}
     chosen, notes = _of_clusters(model, table, splits, names=names, threshold=threshold, **settings)
     steps = _eliminate(
@@ -123,7 +135,7 @@ def _eliminate(model, table, splits, *, names, n_repeats, rng, **settings):
     steps = []
     while names:
         losses, rises = shuffled_losses(
-            model,
+            constrained(model, names),
             table,
             splits,
             predictors=names,

@@ -11,7 +11,7 @@ from aqqua_science.habitat import scores
 from aqqua_science.habitat.folds import largest_blocks
 from aqqua_science.habitat.importance import FOLD_DEGREES
 from aqqua_science.habitat.losses import choose_loss, explained, held_out_losses, loss_rows
-from aqqua_science.habitat.validation import checked_splits, fit_rows, predictor_names
+from aqqua_science.habitat.validation import checked_splits, fit_rows, log_scale, predictor_names
 
 
 def tune(
@@ -70,7 +70,9 @@ def tune(
     Notes
     -----
     Rounds, samples per round and candidates per round are those of scikit-learn's ``HalvingGridSearchCV`` with
-    ``min_resources="exhaust"``. Held-out folds are not thinned, and all candidates of a round see the same samples.
+    ``min_resources="exhaust"``, but that a round has at least two samples per fold that are not zero. Samples are
+    drawn of zeros and of the others alike. Held-out folds are not thinned, and all candidates of a round see the same
+    samples.
 
     References
     ----------
@@ -158,11 +160,14 @@ def _halve(model, table, *, grid, cv, factor, rng, target, **settings):
     """The model with the settings of the best candidate, and the table of all trials."""
     cv = largest_blocks(table, degrees=FOLD_DEGREES) if cv is None else cv
     splits = checked_splits(cv, table, target=target, groups=settings.get("groups"))
-    rounds = halving_rounds(len(grid), len(table), least=2 * len(splits), factor=factor)
+    found = table[target].to_numpy(dtype=float) != 0
+    # Zeros tell little: the first round has as many finds as it would have samples without zeros.
+    least = ceil(2 * len(splits) / (found.mean() or 1))
+    rounds = halving_rounds(len(grid), len(table), least=least, factor=factor)
     left, trials = grid, []
     for number, (n_candidates, n_samples) in enumerate(rounds):
         left = left[:n_candidates]
-        part = _thin(splits, n_samples / len(table), rng)
+        part = _thin(splits, n_samples / len(table), found, rng)
         skills = np.array([_skill(model, table, part, candidate, target=target, **settings) for candidate in left])
         for candidate, skill in zip(left, skills, strict=True):
             trials.append({"round": number, "n_samples": n_samples, **candidate, "skill": skill, "chosen": False})
@@ -173,13 +178,18 @@ def _halve(model, table, *, grid, cv, factor, rng, target, **settings):
     return clone(model).set_params(**left[0]), pd.DataFrame(trials)
 
 
-def _thin(splits, share, rng):
-    """The splits with a part of their training rows."""
+def _thin(splits, share, found, rng):
+    """The splits with a part of their training rows, of those where something was found as of the others."""
     if share == 1:
         return splits
-    return [
-        (np.sort(rng.choice(train, max(2, int(share * len(train))), replace=False)), test) for train, test in splits
-    ]
+    parts = []
+    for train, test in splits:
+        some, none = train[found[train]], train[~found[train]]
+        n_none = int(share * len(none))
+        n_some = min(len(some), max(1, max(2, int(share * len(train))) - n_none))
+        kept = [rng.choice(rows, n, replace=False) for rows, n in ((some, n_some), (none, n_none)) if n]
+        parts.append((np.sort(np.concatenate(kept)), test))
+    return parts
 
 
 def _skill(model, table, splits, candidate, **settings):
@@ -198,4 +208,5 @@ def _nested(model, table, outer, *, search, target, predictors, loss, **columns)
         predicted.append(fitted.predict(table.iloc[test][predictors]))
         parts.append(loss_rows(measure, observed, predicted[-1], train=train, test=test))
     losses = pd.concat(parts)
-    return explained(losses), scores.score(observed[losses["row"]], np.concatenate(predicted))
+    scale = log_scale(model, observed)
+    return explained(losses), scores.score(observed[losses["row"]], np.concatenate(predicted), scale=scale)

@@ -42,8 +42,8 @@ def cross_validate(
     Score a model on samples it has not seen, under several ways of holding them out.
 
     Predictions of all folds are pooled and scored once, since folds of a spatial scheme differ in size and
-    difficulty. Random folds alone tell how well a model fills gaps between neighbouring samples; a map asks
-    more, and the distance to the domain says how much more.
+    difficulty; a sample that is held out several times counts as often. Random folds alone tell how well a model
+    fills gaps between neighbouring samples; a map asks more, and the distance to the domain says how much more.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def cross_validate(
     pandas.DataFrame
         One row per scheme, and per target where `target` is a list, then with the column ``target``: ``scheme``
         (random, blocks, knndm, groups, years, later), ``r2`` (1 - SSE/SST), ``r2_correlation``
-        (squared Pearson), both on ``log1p(scale * value)`` with the scale of the model (``r2_log``,
+        (squared Pearson), both on ``log1p(scale * value)`` with the scale of `log_scale` (``r2_log``,
         ``r2_log_correlation``), ``r2_sse_ssr`` (see `aqqua_science.habitat.scores`), ``spearman``, ``mae`` and
         ``poisson_deviance`` in the units of the target, ``distance_to_domain_km`` (Wasserstein-1 distance of the
         nearest-neighbour distances; NaN without `domain`) and ``n``, the number of held-out samples.
@@ -111,11 +111,10 @@ def cross_validate(
         splits = checked_splits(splitter, table, target=target, groups=groups)
         distance = np.nan if domain is None else distance_to_domain_km(table, splits, domain=domain)
         for name in targets:
-            held_out = _held_out(model, table, splits, target=name, **columns)
-            seen = held_out.notna().to_numpy()
-            marks = _marks(scoring, table[name].to_numpy(dtype=float), held_out.to_numpy(), seen, model)
+            held_out, predicted = _held_out(model, table, splits, target=name, **columns)
+            marks = _marks(scoring, table[name].to_numpy(dtype=float), held_out, predicted, model)
             which = {} if isinstance(target, str) else {"target": name}
-            distances = {"distance_to_domain_km": distance, "n": int(seen.sum())}
+            distances = {"distance_to_domain_km": distance, "n": len(np.unique(held_out))}
             rows.append({**which, "scheme": scheme, **marks, **distances})
     return pd.DataFrame(rows)
 
@@ -126,8 +125,9 @@ def out_of_fold(model, table, *, target, cv, predictors=None, groups=None, volum
 
     Parameters
     ----------
-    model, table, target, predictors, groups, volume
+    model, table, predictors, groups, volume
         As in `cross_validate`.
+    target : str
     cv : splitter
 
     Returns
@@ -150,9 +150,15 @@ def out_of_fold(model, table, *, target, cv, predictors=None, groups=None, volum
     >>> out_of_fold(DummyRegressor(), table, target="biomass", cv=blocks, predictors=["depth"]).tolist()
     [3.0, 1.0]
     """
+    if not isinstance(target, str):
+        msg = f"target must be one column; got {target}. Predict several one by one."
+        raise ValueError(msg)
     predictors = predictor_names(model, table, target=target, predictors=predictors, extra=(groups, volume))
     splits = checked_splits(cv, table, target=target, groups=groups)
-    return _held_out(model, table, splits, target=target, predictors=predictors, groups=groups, volume=volume)
+    columns = {"predictors": predictors, "groups": groups, "volume": volume}
+    rows, predicted = _held_out(model, table, splits, target=target, **columns)
+    mean = pd.Series(predicted).groupby(rows).mean().reindex(np.arange(len(table)))
+    return pd.Series(mean.to_numpy(), index=table.index, name=target)
 
 
 def named_schemes(cv, groups=None):
@@ -303,29 +309,46 @@ def predictor_names(model, table, *, target, predictors=None, extra=()):
     return list(predictors)
 
 
+def log_scale(model, observed):
+    """
+    Factor of the amounts in scores on the logarithmic scale.
+
+    Parameters
+    ----------
+    model : scikit-learn regressor
+    observed : array_like
+        All observed amounts.
+
+    Returns
+    -------
+    float
+        The `scale` of the model if it has one; else that of `aqqua_science.habitat.objectives.choose_scale`, the same
+        for all models; 1 where amounts are negative.
+    """
+    if getattr(model, "scale", None) is not None:
+        return model.scale
+    return choose_scale(observed) if (np.asarray(observed) >= 0).all() else 1.0
+
+
 def _scheme_name(cv):
     return next((name for name, kinds in _SCHEMES.items() if isinstance(cv, kinds)), type(cv).__name__.lower())
 
 
 def _held_out(model, table, splits, *, target, predictors, **columns):
-    total, times = np.zeros(len(table)), np.zeros(len(table))
+    """Positions of the held-out rows, as often as they are held out, and what is predicted there."""
+    rows, predicted = [], []
     for fitted, _, test in fold_fits(model, table, splits, target=target, predictors=predictors, **columns):
-        total[test] += fitted.predict(table.iloc[test][predictors])
-        times[test] += 1
-    held_out = np.full(len(table), np.nan)
-    np.divide(total, times, out=held_out, where=times > 0)
-    return pd.Series(held_out, index=table.index, name=target)
+        rows.append(test)
+        predicted.append(fitted.predict(table.iloc[test][predictors]))
+    rows, predicted = np.concatenate(rows), np.concatenate(predicted)
+    order = np.argsort(rows, kind="stable")
+    return rows[order], predicted[order]
 
 
-def _marks(scoring, observed, predicted, seen, model):
+def _marks(scoring, observed, rows, predicted, model):
     if scoring is not None:
-        return scoring(observed[seen], predicted[seen])
-    return scores.score(observed[seen], predicted[seen], scale=_scale(model, observed))
-
-
-def _scale(model, observed):
-    scale = getattr(model, "scale", 1.0)
-    return choose_scale(observed) if scale is None else scale
+        return scoring(observed[rows], predicted)
+    return scores.score(observed[rows], predicted, scale=log_scale(model, observed))
 
 
 def _lighter(model):

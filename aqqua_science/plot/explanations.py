@@ -60,7 +60,7 @@ def importance_chart(importance, *, ax=None, title=None):
         ax.set_yticks(places, [_plain(name) for name in rows["predictor"]])
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.set_xlabel(
-            "Explained share lost when a predictor is shuffled among held-out samples\n"
+            "Fall of the explained share when a predictor is shuffled among held-out samples\n"
             f"(thin: range of the folds; all predictors together explain {100 * rows['skill'].iloc[0]:.0f} %)"
         )
         _tidy(ax, title, grid="x")

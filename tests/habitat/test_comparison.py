@@ -1,5 +1,7 @@
 """Several learners and several targets under the same folds, in worlds where the best learner is known."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,8 @@ from sklearn.linear_model import LinearRegression
 
 from aqqua_science.habitat import KNNDM, SpatialBlocks, StratifiedFolds, cross_validate
 from aqqua_science.habitat.comparison import compare
-from aqqua_science.habitat.learners import learner
+from aqqua_science.habitat.domain import distance_to_domain_km
+from aqqua_science.habitat.learners import RegressorEnsemble, learner
 from aqqua_science.schema import SchemaError
 
 PREDICTORS = ["temperature", "nitrate"]
@@ -56,6 +59,25 @@ def test_each_model_is_scored_as_cross_validate_does_under_the_same_folds(table)
         expected = cross_validate(model, table, cv=cv, **arguments)
         ours = found[(found["model"] == name) & (found["scheme"] != "groups")].reset_index(drop=True)
         pd.testing.assert_frame_equal(ours[list(expected)], expected)
+
+
+def test_logarithms_of_all_models_are_of_one_scale(table):
+    # The same predictions, by a model of this package and by one of scikit-learn.
+    models = {"ours": RegressorEnsemble(DummyRegressor(), n_members=1, resampling=None), "theirs": DummyRegressor()}
+    found = compare(models, table.assign(biomass=table["biomass"] / 100), target="biomass", predictors=PREDICTORS)
+    ours, theirs = (found[found["model"] == name].set_index("scheme")["r2_log"] for name in models)
+    pd.testing.assert_series_equal(ours, theirs)
+
+
+def test_seconds_are_those_of_fits_and_predictions(table):
+    domain = np.column_stack([np.tile(np.linspace(-80, 80, 1000), 1000), np.repeat(np.linspace(-180, 179, 1000), 1000)])
+    start = time.perf_counter()
+    distance = distance_to_domain_km(table, SpatialBlocks(15).split(table), domain=domain)
+    took = time.perf_counter() - start
+    arguments = {"target": "biomass", "predictors": PREDICTORS, "cv": {"blocks": SpatialBlocks(15)}, "domain": domain}
+    found = compare({"mean": DummyRegressor()}, table, **arguments)
+    assert found["seconds"].item() < took / 2
+    assert found["distance_to_domain_km"].item() == distance
 
 
 def test_a_small_survey_has_smaller_blocks(table):

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import LeaveOneOut
 
 from aqqua_science.habitat import BoostedTrees, SpatialBlocks
 from aqqua_science.habitat.importance import permutation_importance, shuffled_losses
@@ -133,6 +134,7 @@ def test_boosted_trees_by_deviance_with_volumes_and_groups():
         ({"together": {"water": ["temprature"]}}, "together names temprature"),
         ({"loss": "devience"}, "Did you mean 'deviance'"),
         ({"loss": "deviance"}, "not negative"),
+        ({"cv": LeaveOneOut()}, "no fold holds out two samples or more"),
     ],
 )
 def test_wrong_use_is_refused(change, message):
@@ -140,6 +142,14 @@ def test_wrong_use_is_refused(change, message):
         permutation_importance(LinearRegression(), drawn(50), target="biomass", predictors=PREDICTORS, **change)
     with pytest.raises(SchemaError, match="no column 'salinity'"):
         permutation_importance(LinearRegression(), drawn(50), target="biomass", predictors=["salinity"])
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.1, -0.1])
+def test_amounts_that_are_all_alike_leave_nothing_to_explain(amount):
+    # Sums of 0.1 are rounded: their mean is not 0.1 in the last digit, and its loss not quite zero.
+    table = drawn(60).assign(biomass=amount)
+    with pytest.raises(ValueError, match="nothing to explain"):
+        permutation_importance(LinearRegression(), table, target="biomass", predictors=PREDICTORS)
 
 
 def test_losses_are_the_scores_row_by_row():

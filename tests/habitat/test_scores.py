@@ -83,10 +83,27 @@ def test_negative_predictions_count_as_nothing():
 def test_constants_have_no_skill_to_measure():
     constant, varied = np.full(5, 0.1), np.arange(5.0)
     assert np.isnan(scores.r2(constant, varied))
+    # The mean of three times 0.1 is not 0.1 in the last digit.
+    assert np.isnan(scores.r2(constant[:3], varied[:3]))
+    assert np.isnan(scores.r2_sse_ssr(constant[:3], constant[:3]))
     marks = scores.score(varied, constant)
     assert np.isnan([marks[name] for name in ("r2_correlation", "r2_log_correlation", "spearman")]).all()
     assert marks["r2"] < 0
     assert np.isnan(scores.r2_sse_ssr(constant, constant))
+
+
+def test_nothing_predicted_anywhere_has_scores_where_they_are_defined():
+    marks = scores.score([0.0, 1.0, 3.0], np.zeros(3), scale=10)
+    known = {name for name, mark in marks.items() if np.isfinite(mark)}
+    assert known == {"r2", "r2_log", "r2_sse_ssr", "mae"}
+    assert_allclose(marks["r2"], 1 - 10 / (14 / 3))
+    assert marks["poisson_deviance"] == np.inf
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_no_numbers_are_refused(value):
+    with pytest.raises(ValueError, match="1 of 3 predictions"):
+        scores.score([0.0, 1.0, 3.0], [0.0, value, 1.0])
 
 
 def test_deviance_of_negative_observations_is_undefined():

@@ -9,7 +9,9 @@ from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from aqqua_science.grids.geometry import unit_vectors
 from aqqua_science.habitat import BoostedTrees, SpatialBlocks
+from aqqua_science.habitat.periods import Before
 from aqqua_science.habitat.selection import select_predictors
+from aqqua_science.habitat.stacking import WeightedEnsemble
 
 TRUE = ["temperature", "nitrate", "oxygen"]
 NOISE = ["noise_a", "noise_b", "noise_c", "white"]
@@ -106,6 +108,36 @@ def test_a_single_predictor_is_kept():
     kept, path = select_predictors(LinearRegression(), drawn_ocean(0), target="biomass", predictors=["oxygen"])
     assert kept == ["oxygen"]
     assert path["kept"].tolist() == [True]
+
+
+def test_a_single_fold_is_refused():
+    table = drawn_ocean(0).assign(time=lambda t: pd.date_range("2000", periods=len(t), freq="10D"))
+    with pytest.raises(ValueError, match="2 or more; there is 1"):
+        select_predictors(splines(), table, target="log_biomass", predictors=TRUE, cv=Before("2008"))
+
+
+def trees(**monotone):
+    return BoostedTrees("tweedie", n_members=2, n_trees=30, resampling=None, monotone=monotone)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: WeightedEnsemble({"trees": model}, n_members=2)])
+def test_constraints_follow_the_predictors(wrap):
+    # Amounts rise with temperature and fall with nitrate; a copy of each stands beside it.
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"latitude": rng.uniform(-80, 80, 200), "longitude": rng.uniform(-180, 180, 200)})
+    table = table.assign(temperature=rng.normal(size=200), nitrate=rng.normal(size=200), copy=lambda t: t["nitrate"])
+    table["biomass"] = rng.gamma(20, np.exp(table["temperature"] - 0.5 * table["nitrate"]) / 20)
+    arguments = {"target": "biomass", "predictors": ["temperature", "nitrate", "copy"], "n_repeats": 2}
+    right = wrap(trees(temperature=1, nitrate=-1, copy=-1))
+    kept, path = select_predictors(right, table, **arguments)
+    assert kept[0] == "temperature"
+    assert len(kept) == 2
+    assert path["predictors"].tolist()[1:] == [["temperature"]]
+    wrong = wrap(trees(temperature=-1, nitrate=-1, copy=-1))
+    _, path = select_predictors(wrong, table, **arguments)
+    assert path["dropped"][1] == ["temperature"]
+    with pytest.raises(ValueError, match="Did you mean 'nitrate'"):
+        select_predictors(wrap(trees(nitrat=-1)), table, **arguments)
 
 
 def test_missing_targets_are_refused():

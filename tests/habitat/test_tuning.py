@@ -10,7 +10,7 @@ from sklearn.model_selection import HalvingGridSearchCV, KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from aqqua_science.habitat import BoostedTrees, SpatialBlocks
+from aqqua_science.habitat import BoostedTrees, SpatialBlocks, cross_validate
 from aqqua_science.habitat.losses import choose_loss, explained, held_out_losses
 from aqqua_science.habitat.tuning import halving_rounds, tune
 from aqqua_science.habitat.validation import checked_splits
@@ -105,6 +105,15 @@ def test_nested_scores_are_those_of_the_outer_folds():
     assert_allclose(1 - skill["r2"], losses["loss"].sum() / (table["biomass"].var(ddof=0) * 150))
 
 
+def test_nested_scores_are_on_the_logarithm_of_cross_validation():
+    table = drawn(150).assign(biomass=lambda t: np.exp(t["biomass"]) / 100)
+    outer = SpatialBlocks(30, n_splits=3)
+    arguments = {"target": "biomass", "predictors": PREDICTORS}
+    _, _, skill = tune(Ridge(), table, candidates={"alpha": [1.0]}, outer=outer, **arguments)
+    plain = cross_validate(Ridge(), table, cv={"blocks": outer}, **arguments)
+    assert skill["r2_log"] == pytest.approx(plain["r2_log"].item())
+
+
 def test_boosted_trees_with_groups_and_volumes():
     table = drawn(240).assign(cruise=lambda t: np.arange(len(t)) // 10, volume_m3=2.0)
     table["biomass"] = np.exp(table["biomass"])
@@ -116,6 +125,30 @@ def test_boosted_trees_with_groups_and_volumes():
     assert best.settings_["n_groups"] == 24
     assert best.max_depth == trials.loc[trials["chosen"], "max_depth"].item()
     assert 0 < skill["nested"] < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounds_of_rare_finds_hold_as_many_of_them_as_others_hold_samples(seed):
+    # In scikit-learn's rounds of nine candidates the first has a ninth of the samples: here four or five finds.
+    table = drawn(400, seed=seed)
+    table["biomass"] = np.where(np.random.default_rng(seed).random(400) < 0.1, np.exp(table["biomass"]), 0.0)
+    share = (table["biomass"] > 0).mean()
+    seen = []
+
+    class Watched(Ridge):
+        def fit(self, X, y):
+            seen.append((y > 0).sum())
+            return super().fit(X, y)
+
+    _, trials, _ = tune(
+        Watched(), table, target="biomass", predictors=PREDICTORS, candidates={"alpha": list(range(1, 10))}, rng=seed
+    )
+    assert trials["n_samples"].min() * share >= 2 * 5 - 1
+    # Four of five samples of a round are for training, fewer where blocks differ in size.
+    assert min(seen) >= 2
+    model = BoostedTrees(n_members=2, n_trees=5)
+    best, _, _ = tune(model, table, target="biomass", predictors=PREDICTORS, candidates={"max_depth": [1, 2, 3]})
+    assert best.n_features_in_ == 3
 
 
 @pytest.mark.parametrize(

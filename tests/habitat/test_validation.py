@@ -10,10 +10,12 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, LeaveOneOut
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
 
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import KNNDM, BoostedTrees, SpatialBlocks, StratifiedFolds, cross_validate
 from aqqua_science.habitat.domain import distance_to_domain_km
+from aqqua_science.habitat.objectives import choose_scale
 from aqqua_science.habitat.scores import score
 from aqqua_science.habitat.validation import out_of_fold
 from aqqua_science.schema import SchemaError
@@ -104,8 +106,23 @@ def test_scores_pool_the_folds(samples):
     skill = cross_validate(LinearRegression(), samples, target="biomass", predictors=PREDICTORS).set_index("scheme")
     for scheme, cv in {"random": StratifiedFolds(), "blocks": SpatialBlocks(15)}.items():
         predicted = out_of_fold(LinearRegression(), samples, target="biomass", cv=cv, predictors=PREDICTORS)
-        marks = score(samples["biomass"], predicted)
+        marks = score(samples["biomass"], predicted, scale=choose_scale(samples["biomass"]))
         assert_allclose(skill.loc[scheme, list(marks)].astype(float), list(marks.values()))
+
+
+@pytest.mark.parametrize("n_repeats", [1, 10])
+def test_the_score_does_not_grow_with_the_repeats(n_repeats):
+    """
+    A tree that learns noise by heart errs by twice its variance, however often the folds are dealt.
+
+    The mean of ten such trees would err by less, but is another model.
+    """
+    rng = np.random.default_rng(0)
+    noise = pd.DataFrame({"temperature": rng.normal(size=800), "biomass": rng.normal(size=800)})
+    cv = {"random": StratifiedFolds(2, n_repeats=n_repeats)}
+    skill = cross_validate(DecisionTreeRegressor(), noise, target="biomass", cv=cv, predictors=PREDICTORS)
+    assert skill["r2"].item() == pytest.approx(-1, abs=0.2)
+    assert skill["n"].item() == 800
 
 
 def test_random_folds_flatter_what_blocks_see_through(samples):
@@ -204,6 +221,13 @@ def test_wrong_calls_are_explained(samples, change, error, message):
     call = {"target": "biomass", "predictors": PREDICTORS} | change
     with pytest.raises(error, match=message):
         cross_validate(LinearRegression(), samples, **call)
+
+
+def test_several_targets_are_told_one_by_one_and_predicted_alone(samples):
+    with pytest.raises(ValueError, match="one column; got \\['biomass', 'volume_m3'\\]"):
+        out_of_fold(
+            LinearRegression(), samples, target=["biomass", "volume_m3"], cv=SpatialBlocks(15), predictors=PREDICTORS
+        )
 
 
 def test_missing_targets_are_refused(samples):

@@ -39,6 +39,7 @@ def test_importance_stands_at_its_numbers(importance):
     assert thin == [(0.2, 0.7), (-0.1, 0.1)]
     np.testing.assert_allclose(thick, [(0.38, 0.42), (0.0, 0.04)])
     assert "explain 56 %" in ax.get_xlabel()
+    assert ax.get_xlabel().startswith("Fall of the explained share")
     FigureCanvasAgg(ax.figure).draw()
 
 
