@@ -216,7 +216,7 @@ def test_an_audit_counts_its_findings_and_leaves_a_page(aqqua, run_of_images, tm
     assert 'src="http' not in page
 
 
-SETTINGS = {"vit": "nano", "steps": 2, "tokens_per_batch": 512, "prototypes": 16, "max_tokens": 32}
+SETTINGS = {"vit": "pico", "steps": 2, "tokens_per_batch": 512, "prototypes": 16, "max_tokens": 32}
 
 
 @pytest.fixture

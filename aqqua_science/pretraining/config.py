@@ -68,8 +68,8 @@ class PretrainConfig(_Part):
 
     Parameters
     ----------
-    vit : {"nano", "tiny", "small", "base", "large"}
-        Size of the Vision Transformer: 3.9, 5.7, 21.9, 86.3 or 304 million parameters.
+    vit : {"pico", "nano", "tiny", "small", "base", "large"}
+        Size of the Vision Transformer: 0.5 (for lessons), 3.9, 5.7, 21.9, 86.3 or 304 million parameters.
     steps : int
         Optimiser steps.
     tokens_per_batch : int
@@ -95,7 +95,7 @@ class PretrainConfig(_Part):
     True
     """
 
-    vit: Literal["nano", "tiny", "small", "base", "large"] = "nano"
+    vit: Literal["pico", "nano", "tiny", "small", "base", "large"] = "nano"
     patch_size: int = Field(default=14, ge=2, le=64, strict=True)
     registers: int = Field(default=4, ge=0, le=32, strict=True)
     stem: Literal["convolution", "linear"] = "convolution"

@@ -52,7 +52,7 @@ def convert(checkpoint, *, vit=None, patch_size=14, registers=None):
     ----------
     checkpoint : str, pathlib.Path or dict of str to torch.Tensor
         A safetensors file, a file of `torch.save` that holds nothing but tensors by name, or those tensors.
-    vit : {"small", "base", "large", "tiny", "nano"}, optional
+    vit : {"small", "base", "large", "tiny", "nano", "pico"}, optional
         The size that is expected; found from the weights by default.
     patch_size : int
         Pixels along a side; where the original has another, its kernel is resized (Beyer et al. 2023).

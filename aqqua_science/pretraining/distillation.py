@@ -35,7 +35,7 @@ def distil(
     store : ImageStore, str or pathlib.Path
     out : str or pathlib.Path
         Folder that `encoders.load` and `export` then read.
-    student : {"nano", "tiny", "small", "base", "large"}
+    student : {"pico", "nano", "tiny", "small", "base", "large"}
         Size of the student; in all else it is built like its teacher.
     steps : int
         Optimiser steps.

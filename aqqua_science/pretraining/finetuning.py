@@ -113,7 +113,7 @@ def finetune(
     >>> from aqqua_science.synthetic import images
     >>> folder = Path(tempfile.mkdtemp())
     >>> store = ingest(images(12, rng=0, instruments=["UVP6", "LOKI"]), folder / "drawn.aqqua")
-    >>> out = finetune(ViT("nano"), store, out=folder / "tuned", label="instrument", steps=2, tokens_per_batch=512)
+    >>> out = finetune(ViT("pico"), store, out=folder / "tuned", label="instrument", steps=2, tokens_per_batch=512)
     >>> read_head(out).classes
     ['LOKI', 'UVP6']
     """

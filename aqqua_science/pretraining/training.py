@@ -72,7 +72,7 @@ def pretrain(store, config=None, *, out, draw=None):
     >>> from aqqua_science.synthetic import images
     >>> folder = Path(tempfile.mkdtemp())
     >>> store = ingest(images(24, rng=0, instruments=["UVP6"]), folder / "drawn.aqqua")
-    >>> config = {"vit": "nano", "steps": 2, "tokens_per_batch": 512, "prototypes": 16}
+    >>> config = {"vit": "pico", "steps": 2, "tokens_per_batch": 512, "prototypes": 16}
     >>> run = pretrain(store, config, out=folder / "run")
     >>> len(run.log)
     2

@@ -14,6 +14,7 @@ from aqqua_science.pretraining.packing import boundaries
 from aqqua_science.pretraining.stems import Convolutions
 
 SIZES = {
+    "pico": (96, 3, 3),
     "nano": (192, 8, 3),
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
@@ -54,7 +55,7 @@ class ViT(nn.Module):
 
     Parameters
     ----------
-    vit : {"nano", "tiny", "small", "base", "large"}
+    vit : {"pico", "nano", "tiny", "small", "base", "large"}
     patch_size : int
         Pixels along a side.
     registers : int

@@ -35,13 +35,13 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def vit():
-    """An untrained nano network that says how it wants images."""
+    """An untrained network that says how it wants images."""
     import torch
 
     from aqqua_science.pretraining.vit import ViT
 
     torch.manual_seed(0)
-    network = ViT("nano")
+    network = ViT("pico")
     network.about = {"max_tokens": 64}
     return network.eval()
 

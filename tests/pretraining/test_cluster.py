@@ -21,7 +21,7 @@ from aqqua_science.pretraining.runs import CONFIG, LOG, Run, append_line, write_
 from aqqua_science.schema import SchemaError
 from aqqua_science.synthetic import images
 
-SMALL = {"vit": "nano", "steps": 6, "tokens_per_batch": 512, "max_tokens": 32, "prototypes": 16, "checkpoint_every": 2}
+SMALL = {"vit": "pico", "steps": 6, "tokens_per_batch": 512, "max_tokens": 32, "prototypes": 16, "checkpoint_every": 2}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from aqqua_science.schema import SchemaError
 from aqqua_science.synthetic import images
 
 MAX_TOKENS = 12
-SHORT = {"steps": 4, "tokens_per_batch": 60, "checkpoint_every": 2}
+SHORT = {"student": "pico", "steps": 4, "tokens_per_batch": 60, "checkpoint_every": 2}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def store(tmp_path_factory):
     return ingest(images(160, rng=0), tmp_path_factory.mktemp("stores") / "drawn.aqqua")
 
 
-def untaught(vit="nano", *, kind=ViT):
+def untaught(vit="pico", *, kind=ViT):
     torch.manual_seed(1)
     network = kind(vit)
     network.about = {"max_tokens": MAX_TOKENS, "square": None, "licences": ["CC-BY-4.0"]}
@@ -77,7 +77,7 @@ def overlap(a, b):
 def test_the_student_finds_the_teachers_neighbours(store, tmp_path):
     teacher = taught_by_labels(store)
     wanted = embeddings(teacher, store)
-    fresh = _Pupil("nano", teacher, seed=0).vit.eval()
+    fresh = _Pupil("pico", teacher, seed=0).vit.eval()
     fresh.about = teacher.about
     before = overlap(embeddings(fresh, store), wanted)
     out = distil(teacher, store, out=tmp_path / "small", steps=120, tokens_per_batch=200)
@@ -108,9 +108,9 @@ def test_a_finished_lesson_is_not_given_again(store, tmp_path):
 def test_the_first_loss_is_that_of_single_images(store, tmp_path):
     """1 - cosine of class tokens plus its mean over patches, image by image, from a wider teacher."""
     teacher = own_copy(untaught("small"))
-    out = distil(teacher, store, out=tmp_path / "small", steps=1, tokens_per_batch=60)
+    out = distil(teacher, store, out=tmp_path / "small", steps=1, tokens_per_batch=60, student="pico")
     logged = json.loads((out / "log.jsonl").read_text())
-    pupil = _Pupil("nano", teacher, seed=0)
+    pupil = _Pupil("pico", teacher, seed=0)
     packed, *_ = next(batches(store, np.arange(len(store)), teacher, tokens_per_batch=60, seed=0, start=0))
     ends = packed.lengths.cumsum(0)
     cls, patches = [], []
@@ -156,7 +156,7 @@ def test_the_student_says_where_it_comes_from(store, tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
     student = load(out)
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
-    assert student.settings == teacher.settings | {"vit": "nano"}
+    assert student.settings == teacher.settings | {"vit": "pico"}
     assert student.about["distilled_from"] == teacher.about
     assert (student.about["max_tokens"], student.about["square"], student.about["step"]) == (MAX_TOKENS, None, 4)
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_taught_is_refused(store, tmp_path, settings, rule):
 def test_another_lesson_needs_another_folder(store, tmp_path, settings, name):
     given = SHORT | {"steps": 1}
     out = distil(untaught(), store, out=tmp_path / "small", **given)
-    teacher = untaught(settings.get("teacher", "nano"))
+    teacher = untaught(settings.get("teacher", "pico"))
     changed = {key: value for key, value in settings.items() if key != "teacher"}
     with pytest.raises(SchemaError, match=rf"{name}: .* before.*another out"):
         distil(teacher, store, out=out, **given | changed)

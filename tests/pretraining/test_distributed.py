@@ -14,7 +14,7 @@ from aqqua_science.pretraining import PretrainConfig, load, pretrain
 from aqqua_science.pretraining.runs import Run, write_config
 
 TOLD = {
-    "vit": "nano", "patch_size": 14, "steps": 20, "tokens_per_batch": 640, "prototypes": 16, "registers": 1,
+    "vit": "pico", "patch_size": 14, "steps": 20, "tokens_per_batch": 640, "prototypes": 16, "registers": 1,
     "checkpoint_every": 10, "precision": "float64", "views": {"n_local": 2}, "mask_probability": 0.5,
     "guides": {"instrument": {"kind": "adversarial"}, "esd_um": {"kind": "auxiliary"}},
 }  # fmt: skip

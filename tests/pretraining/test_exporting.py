@@ -23,7 +23,7 @@ PIXEL_SIZES = st.floats(0.05, 500)
 def lively(**options):
     """A network whose every weight matters, as after training: nothing near its initial zeros or small scales."""
     torch.manual_seed(0)
-    vit = ViT("nano", **options)
+    vit = ViT("pico", **options)
     for name, parameter in vit.named_parameters():
         if name.endswith(("scale1", "scale2")):
             torch.nn.init.uniform_(parameter, 0.3, 1)
@@ -113,7 +113,7 @@ def test_sizes_and_losses_are_as_told(files):
     for path, measured in files.values():
         assert measured["bytes"] == path.stat().st_size
         assert measured["images"] == 24
-    vit = ViT("nano")
+    vit = ViT("pico")
     n, in_blocks = (sum(p.numel() for p in part.parameters()) for part in (vit, vit.blocks))
     assert 4 * n < files["float32"][1]["bytes"] < 4 * n + 4e5
     assert 2 * n < files["float16"][1]["bytes"] <= 8e6

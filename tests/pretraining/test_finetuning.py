@@ -33,8 +33,8 @@ from aqqua_science.synthetic import images
 MAX_TOKENS = 12
 SHORT = {"steps": 4, "tokens_per_batch": 60, "checkpoint_every": 2}
 METHODS = ("lora", "full")
-WIDTH, DEPTH = 192, 8
-"""Of "nano"."""
+WIDTH, DEPTH = 96, 3
+"""Of "pico"."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def labelled(store):
 
 def untaught(*, kind=ViT):
     torch.manual_seed(1)
-    network = kind("nano")
+    network = kind("pico")
     network.about = {"max_tokens": MAX_TOKENS, "square": None, "store": {"licence": ["CC BY 4.0"]}}
     return network.eval()
 
@@ -162,7 +162,7 @@ import sys, numpy as np, torch
 from aqqua_science.pretraining.finetuning import finetune
 from aqqua_science.pretraining.vit import ViT
 torch.manual_seed(1)
-vit = ViT("nano")
+vit = ViT("pico")
 vit.about = {"max_tokens": 12, "square": None}
 rows = [int(row) for row in sys.argv[3].split()]
 finetune(vit, sys.argv[1], out=sys.argv[2], rows=rows, steps=6, tokens_per_batch=60, checkpoint_every=2)
@@ -280,7 +280,7 @@ def test_rows_without_a_label_are_left_out_and_single_images_said(store, tmp_pat
     ("settings", "rule"),
     [
         ({"method": "half"}, "half.*lora, full"),
-        ({"rank": 0}, "between 1 and .*192; got 0"),
+        ({"rank": 0}, "between 1 and .*96; got 0"),
         ({"rank": 193}, "got 193"),
         ({"class_weight": "some"}, "some.*balanced"),
         ({"learning_rate": 0}, "above 0; got 0"),
