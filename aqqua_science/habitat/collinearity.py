@@ -9,7 +9,7 @@ from sklearn.base import clone
 from aqqua_science import schema
 from aqqua_science.grids.geometry import cell_area
 from aqqua_science.habitat.losses import explained, held_out_losses
-from aqqua_science.habitat.training import check_vary, constraints
+from aqqua_science.habitat.training import check_finite, check_vary, constraints
 
 THRESHOLD = 0.8
 """Rank correlation, regardless of sign, from which two predictors count as one."""
@@ -65,14 +65,13 @@ def report_predictors(table, *, predictors, skill=None, env=None, threshold=THRE
     """
     correlation = rank_correlation(table, predictors=predictors)
     clusters = cluster_predictors(correlation, threshold=threshold)
-    others = correlation.where(~np.eye(len(correlation), dtype=bool), 0.0)
-    nearest = others.abs().idxmax(axis=1)
+    nearest = _nearest(correlation)
     report = pd.DataFrame(
         {
             "predictor": clusters.index,
             "cluster": clusters,
             "nearest": nearest,
-            "correlation": [others.loc[name, other] for name, other in nearest.items()],
+            "correlation": [correlation.loc[name, other] if other else np.nan for name, other in nearest.items()],
             "vif": variance_inflation(table, predictors=predictors),
             "skill": np.nan if skill is None else pd.Series(skill, dtype=float).reindex(clusters.index),
             "keep": clusters.index.isin(choose_of_clusters(clusters, correlation, skill=skill)),
@@ -87,7 +86,7 @@ def report_predictors(table, *, predictors, skill=None, env=None, threshold=THRE
 
 def rank_correlation(table, *, predictors):
     """
-    Spearman's correlation of all pairs of predictors, of the rows that have both.
+    Spearman's correlation of all pairs of predictors, of the rows that have both; 0 where fewer than three do.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ def rank_correlation(table, *, predictors):
     SchemaError
         If a column is absent.
     ValueError
-        If a predictor is constant.
+        If a predictor is constant or infinite, or there is none.
 
     Examples
     --------
@@ -111,11 +110,16 @@ def rank_correlation(table, *, predictors):
     >>> float(rank_correlation(table, predictors=["temperature", "oxygen"]).loc["oxygen", "temperature"])
     -1.0
     """
-    schema.require_columns(table, list(predictors))
-    values = table[list(predictors)].astype(float)
-    check_vary(values.to_numpy(), names=list(predictors))
-    # Two predictors that no row has together have no correlation that could be seen.
-    return values.corr(method="spearman").fillna(0.0)
+    names = list(predictors)
+    if not names or len(set(names)) < len(names):
+        msg = f"predictors must name columns, each once; got {names}."
+        raise ValueError(msg)
+    schema.require_columns(table, names)
+    values = table[names].astype(float)
+    check_finite(values.to_numpy(), names=names, missing="allow")
+    check_vary(values.to_numpy(), names=names)
+    # Two predictors that at most two rows have together have no correlation that could be seen.
+    return values.corr(method="spearman", min_periods=3).fillna(0.0)
 
 
 def cluster_predictors(correlation, *, threshold=THRESHOLD):
@@ -205,8 +209,8 @@ def variance_inflation(table, *, predictors):
     Returns
     -------
     pandas.Series
-        At least 1, infinite for one that is a linear function of the others; NaN if fewer rows are complete than
-        there are coefficients.
+        At least 1, infinite for one that is a linear function of the others; NaN for one that is constant in the
+        complete rows, and for all if fewer rows are complete than there are coefficients.
 
     References
     ----------
@@ -322,6 +326,13 @@ def constrained(model, predictors):
     return clone(model).set_params(monotone=kept)
 
 
+def _nearest(correlation):
+    """The other predictor that each correlates with most, None for the only one."""
+    if len(correlation) == 1:
+        return pd.Series([None], index=correlation.index)
+    return correlation.abs().where(~np.eye(len(correlation), dtype=bool), -1.0).idxmax(axis=1)
+
+
 def _tree(correlation):
     distance = np.clip(1 - correlation.abs().to_numpy(), 0, 1)
     np.fill_diagonal(distance, 0.0)
@@ -330,6 +341,8 @@ def _tree(correlation):
 
 def _inflation(values, name):
     others = values.drop(columns=name).to_numpy()
+    if np.ptp(values[name]) == 0:
+        return np.nan
     if not others.shape[1]:
         return 1.0
     fitted = others @ np.linalg.lstsq(others, values[name].to_numpy(), rcond=None)[0]

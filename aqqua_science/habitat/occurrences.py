@@ -134,8 +134,13 @@ def boyce_index(presences, background):
     -------
     float
         Spearman's correlation between the prediction and the ratio of presences to background in a window that moves
-        over its range: 1 for a model whose ranks hold, 0 for guessing, negative for one that is wrong. NaN for
-        constant predictions.
+        over its range: 1 for a model whose ranks hold, 0 for guessing, negative for one that is wrong. NaN where the
+        ratio is known in one window or is the same in all, as for constant predictions.
+
+    Raises
+    ------
+    ValueError
+        If there are no presences or no background, or a prediction is not finite.
 
     Notes
     -----
@@ -154,10 +159,18 @@ def boyce_index(presences, background):
     True
     """
     presences, background = (np.sort(np.asarray(values, dtype=float)) for values in (presences, background))
+    for values, name in ((presences, "presence"), (background, "background place")):
+        if not values.size or not np.isfinite(values).all():
+            msg = (
+                f"each {name} needs a finite prediction, and there must be one; {(~np.isfinite(values)).sum()} of "
+                f"{values.size} are not finite. Leave these rows out."
+            )
+            raise ValueError(msg)
     low, high = min(presences[0], background[0]), max(presences[-1], background[-1])
     width = (high - low) * _WINDOW_SHARE
     lower = np.linspace(low, high - width, _N_WINDOWS)
-    shares = [_share_within(values, lower, lower + width) for values in (presences, background)]
+    upper = np.append(lower[:-1] + width, high)  # rounding must not leave the highest out
+    shares = [_share_within(values, lower, upper) for values in (presences, background)]
     known = shares[1] > 0
     ratio, place = shares[0][known] / shares[1][known], lower[known]
     kept = np.append(True, ratio[1:] != ratio[:-1])

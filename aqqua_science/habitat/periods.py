@@ -58,10 +58,10 @@ class TimeBlocks(LabelledFolds):
         SchemaError
             If there is no column `time`, or a time is missing.
         ValueError
-            If `years` is less than 1.
+            If `years` is less than 1 or no whole number.
         """
-        if not self.years >= 1:
-            msg = f"years is the length of a block and must be 1 or more; got {self.years}."
+        if not self.years >= 1 or self.years % 1:
+            msg = f"years is the length of a block and must be a whole number, 1 or more; got {self.years}."
             raise ValueError(msg)
         year = times_of(table).dt.year.to_numpy()
         return (year - year.min()) // int(self.years)

@@ -281,7 +281,7 @@ def check_vary(X, *, names):
     ...
     ValueError: predictors must vary; constant or empty in all 2 samples: salinity. Leave them out.
     """
-    constant = ~(np.fmax.reduce(X, axis=0) > np.fmin.reduce(X, axis=0))
+    constant = ~(np.fmax.reduce(X, axis=0, initial=np.nan) > np.fmin.reduce(X, axis=0, initial=np.nan))
     if constant.any():
         msg = (
             f"predictors must vary; constant or empty in all {len(X)} samples: "

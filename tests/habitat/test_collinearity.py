@@ -57,6 +57,32 @@ def test_inflation_of_copies_is_infinite_and_too_few_rows_tell_nothing():
     assert variance_inflation(table, predictors=["nitrate"]).tolist() == [1.0]
 
 
+def test_what_is_constant_where_all_predictors_are_known_has_no_variance_to_inflate():
+    table = gaussians(np.eye(3), n=40)
+    table["oxygen"] = np.where(np.arange(40) < 20, 5.0, 6.0)
+    table.loc[20:, "nitrate"] = np.nan
+    found = report_predictors(table, predictors=NAMES[:3]).set_index("predictor")["vif"]
+    assert np.isnan(found["oxygen"])
+    r = np.corrcoef(table["temperature"][:20], table["nitrate"][:20])[0, 1]
+    assert_allclose(found[["temperature", "nitrate"]], 1 / (1 - r**2))
+
+
+def test_two_rows_in_common_make_no_pair_alike():
+    table = gaussians(np.eye(2), n=40)
+    table.loc[:19, "nitrate"] = np.nan
+    table.loc[22:, "temperature"] = np.nan
+    assert rank_correlation(table, predictors=NAMES[:2]).loc["temperature", "nitrate"] == 0
+
+
+def test_no_predictor_is_nearest_to_itself():
+    table = gaussians(np.eye(2), n=40)
+    alone = report_predictors(table, predictors=["temperature"]).iloc[0]
+    assert pd.isna(alone["nearest"])
+    assert np.isnan(alone["correlation"])
+    table.loc[:19, "nitrate"], table.loc[20:, "temperature"] = np.nan, np.nan
+    assert report_predictors(table, predictors=NAMES[:2])["nearest"].tolist() == ["nitrate", "temperature"]
+
+
 def test_rank_correlation_is_scipys_and_knows_gaps():
     table = gaussians([[1, 0.7], [0.7, 1]], n=300)
     table["nitrate"] = np.exp(3 * table["nitrate"])
@@ -130,5 +156,12 @@ def test_wrong_use_is_refused():
     table = gaussians(np.eye(2), n=20)
     with pytest.raises(ValueError, match="constant or empty in all 20 samples: oxygen"):
         report_predictors(table.assign(oxygen=1.0), predictors=["temperature", "oxygen"])
+    with pytest.raises(ValueError, match="constant or empty in all 0 samples: temperature, nitrate"):
+        report_predictors(table[:0], predictors=["temperature", "nitrate"])
+    with pytest.raises(ValueError, match=r"not inf; of 20 rows: nitrate \(1\)"):
+        report_predictors(table.replace(table.loc[3, "nitrate"], np.inf), predictors=["temperature", "nitrate"])
+    for names in ([], ["temperature", "temperature"]):
+        with pytest.raises(ValueError, match="each once"):
+            report_predictors(table, predictors=names)
     with pytest.raises(ValueError, match=r"in 0\.\.1; got 80"):
         report_predictors(table, predictors=["temperature", "nitrate"], threshold=80)

@@ -109,6 +109,14 @@ def test_boyce_index_tells_right_from_wrong_and_from_nothing():
     assert np.isnan(boyce_index(np.ones(5), np.ones(50)))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_the_highest_predictions_are_in_the_last_window(seed):
+    # All presences lie at the end of the range: there alone the ratio is not zero, and the index is 1. In one range of
+    # fifteen the end of the last window, rounded, falls short of it.
+    low, high = np.sort(np.random.default_rng(seed).normal(size=2))
+    assert boyce_index(np.full(5, high), np.linspace(low, high, 1000)) == pytest.approx(1)
+
+
 def test_boyce_index_follows_its_definition():
     rng = np.random.default_rng(3)
     background, presences = rng.gamma(2.0, size=400), rng.gamma(3.0, size=90)
@@ -129,5 +137,8 @@ def test_wrong_use_is_refused(records):
         target_group_background(records, species="Calanus", column="species")
     with pytest.raises(ValueError, match="background needs those of the whole group"):
         target_group_background(records[records["taxon"] == "Calanus"], species="Calanus")
+    for predictions in ([], [0.5, np.nan]):
+        with pytest.raises(ValueError, match="finite prediction"):
+            boyce_index(predictions, [0.1, 0.2])
     with pytest.raises(ValueError, match="1 for presences and 0 for background"):
         score_occurrences([0, 0], [0.1, 0.2])

@@ -86,6 +86,7 @@ def test_trees_carried_forward_stay_where_they_were(decade):
     ("cv", "change", "error", "message"),
     [
         (TimeBlocks(0), {}, ValueError, "1 or more; got 0"),
+        (TimeBlocks(1.5), {}, ValueError, "a whole number, 1 or more; got 1.5"),
         (TimeBlocks(4), {}, ValueError, "need as many blocks of 4 years with samples; there are 3"),
         (TimeBlocks(), {"time": None}, SchemaError, "no column 'time'"),
         (TimeBlocks(), {"time": pd.NaT}, SchemaError, "400 of 400 are missing"),
