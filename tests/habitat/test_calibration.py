@@ -97,7 +97,7 @@ def test_common_absences_make_the_interval_one_sided_and_not_absurd():
     assert high == pytest.approx(np.quantile(observed, 0.9), rel=0.05)
 
 
-def test_samples_of_land_grids_are_refused_by_name():
+def test_a_grid_without_members_is_refused():
     grid = regular_grid(30.0)
     with pytest.raises(ValueError, match="member"):
         calibrate(grid, None, None, target=TARGET, environment=grid)

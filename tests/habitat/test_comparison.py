@@ -53,7 +53,6 @@ def test_each_model_is_scored_as_cross_validate_does_under_the_same_folds(table)
     arguments = {"target": "biomass", "predictors": PREDICTORS, "domain": domain}
     found = compare(models, table, groups="cruise", **arguments)
     assert found["scheme"].tolist() == ["random", "blocks", "groups", "knndm"] * 2
-    assert (found["seconds"] > 0).all()
     for name, model in models.items():
         cv = {"random": StratifiedFolds(), "blocks": SpatialBlocks(15), "knndm": KNNDM(domain)}
         expected = cross_validate(model, table, cv=cv, **arguments)

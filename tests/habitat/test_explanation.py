@@ -68,7 +68,7 @@ def test_the_report_tells(world):
     text = (folder / "map" / "report.md").read_text(encoding="utf-8")
     assert "Predictors whose ranks correlate at 0.8 or more: temperature, oxygen." in text
     for row in result["explanation"]["importance"]:
-        assert f"| {row['predictor']} | {row['importance'] + 0.0:.2f} | " in text
+        assert f"| {row['predictor']} | {round(row['importance'], 2) + 0.0:.2f} | " in text
     assert "| predictor | fall of the explained share of the deviance |" in text
     assert "responses.png" in text
     assert "drivers.png" in text

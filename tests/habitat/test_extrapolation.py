@@ -128,11 +128,11 @@ def test_mess_by_hand():
 
 
 def test_threshold_is_capped_at_the_largest_index():
-    training = pd.DataFrame({"temperature": np.arange(10.0)})
+    training = pd.DataFrame({"temperature": [0.0, 1.0, 10.0, 12.0]})
     env = xr.Dataset({"temperature": ("longitude", [0.0])}, {"longitude": [0.0]})
-    # All samples are one apart: no quartile range, and the whisker is the maximum itself.
+    # Nearest neighbours are 1, 1, 2 and 2 apart: the whisker would reach to 2 + 1.5 (2 - 1) = 3.5.
     index = dissimilarity(training, env)
-    assert_allclose(index.attrs["threshold"] * index.attrs["mean_training_distance"], 1 / training["temperature"].std())
+    assert_allclose(index.attrs["threshold"] * index.attrs["mean_training_distance"], 2 / training["temperature"].std())
 
 
 @given(st.integers(0, 30), st.floats(0.1, 100), st.floats(-500, 500))

@@ -369,7 +369,7 @@ def test_maps_budgets_and_intervals_take_any_learner(name):
     field = habitat.calibrate(field, model, table, target="biomass_mg_m3", environment=predictors)
     row = habitat.integrate(field, depth=(0, 200)).iloc[0]
     assert row["low"] < row["median"] < row["high"]
-    assert row["low"] < synthetic.true_budget(ocean) * 3
+    assert row["low"] < synthetic.true_budget(ocean) < row["high"]
     stratified = clone(model).set_params(resampling="stratified").fit(table[list(predictors)], table["biomass_mg_m3"])
     field = habitat.calibrate(
         field.drop_vars(["low", "high"]),
@@ -381,7 +381,7 @@ def test_maps_budgets_and_intervals_take_any_learner(name):
     )
     assert field["replicates"].sizes["replicate"] == 3
     area = habitat.area_of_applicability(table, predictors, predictors=list(predictors), folds=groups)
-    assert float(area["inside"].mean()) > 0
+    assert 0.5 * float(predictors["temperature"].notnull().mean()) < float(area["inside"].mean()) < 1
 
 
 def test_explanations_that_need_trees_say_so(survey):

@@ -77,8 +77,6 @@ def test_trees_carried_forward_stay_where_they_were(decade):
     model.fit(steady.iloc[train][["carbon_dioxide"]], steady["biomass"].iloc[train])
     predicted = model.predict(steady.iloc[test][["carbon_dioxide"]])
     assert predicted.max() <= steady["biomass"].iloc[train].max() * 1.05
-    last = steady["biomass"].iloc[train].max()
-    assert steady["biomass"].iloc[test].mean() / predicted.mean() > steady["biomass"].iloc[test].mean() / last * 0.95
     assert steady["biomass"].iloc[test].mean() / predicted.mean() > 1.3
 
 

@@ -77,10 +77,12 @@ def test_samples_with_depth_get_their_level_and_the_map_the_layers(prepared):
 
 
 def test_a_sample_on_land_far_from_the_sea_is_rejected_with_its_reason(prepared):
-    inputs = prepared(
-        grid_of(month=[1, 2]), samples(longitude=[-165.0, 45.0], latitude=[75.0, 15.0]), model={"missing": "allow"}
-    )
-    assert len(inputs.table) + len(inputs.rejected) == 2
+    grid = grid_of(month=[1, 2])
+    grid = grid.where(grid["longitude"] > 0)
+    inputs = prepared(grid, samples(longitude=[-105.0, 45.0]), model={"missing": "allow"})
+    assert inputs.table["longitude"].tolist() == [45]
+    assert inputs.rejected["longitude"].tolist() == [-105]
+    assert "no sea cell within" in inputs.rejected["reason"].item()
 
 
 def test_missing_predictors_are_refused_or_allowed_by_choice(prepared):

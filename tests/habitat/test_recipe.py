@@ -160,7 +160,6 @@ def test_longitudes_of_0_to_360_are_turned():
         ("depth = [0, 200]", "", r"depth = \[0, 200\]"),
         ("depth = [0, 200]", 'depth = [0, 200]\nkind = "flux"', "stock"),
         ("depth = [0, 200]", 'depth = [0, 200]\nregions = "bassins"', "Did you mean 'basins'"),
-        ("depth = [0, 200]", 'depth = [0, 200]\n[reference]\nvalue = 1\nunits = "mg"\nsource = "x"', None),
         (
             "depth = [0, 200]",
             'depth = [0, 200]\n[reference]\nvalue = 1\nunits = "m-3"\nsource = "x"',
@@ -170,11 +169,13 @@ def test_longitudes_of_0_to_360_are_turned():
 )
 def test_a_budget_that_cannot_be_added_up_stops_before_any_fit(tmp_path, old, new, message):
     recipe = read_recipe(written(tmp_path, GOOD.replace(old, new)))
-    if message is None:
-        assert check_budget(recipe, folders=[tmp_path]) == ["basins"]
-        return
     with pytest.raises(SchemaError, match=message):
         check_budget(recipe, folders=[tmp_path])
+
+
+def test_a_budget_that_can_be_added_up_names_its_regions(tmp_path):
+    reference = '[reference]\nvalue = 1\nunits = "mg"\nsource = "x"\n'
+    assert check_budget(read_recipe(written(tmp_path, GOOD + reference)), folders=[tmp_path]) == ["basins"]
 
 
 def test_members_left_out_by_group_need_a_group(tmp_path):

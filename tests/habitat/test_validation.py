@@ -167,6 +167,7 @@ def test_schemes(samples, cv, groups, schemes):
 
 def test_whole_groups_are_held_out(samples, log):
     out_of_fold(Recorder(), samples, target="biomass", cv=GroupKFold(5), groups="cruise", predictors=PREDICTORS)
+    assert len(log) == 5
     for fit in log:
         assert (pd.Series(fit["groups"]).value_counts() == 10).all()
 
