@@ -103,8 +103,8 @@ def cross_validate(
     [['random', 1.0, 200], ['blocks', 1.0, 200]]
     """
     targets = _listed(target)
-    extra = (groups, volume, *targets)
-    predictors = predictor_names(model, table, target=targets[0], predictors=predictors, extra=extra)
+    for name in targets:
+        predictors = predictor_names(model, table, target=name, predictors=predictors, extra=(groups, volume))
     columns = {"predictors": predictors, "groups": groups, "volume": volume}
     rows = []
     for scheme, splitter in named_schemes(cv, groups).items():
@@ -150,9 +150,6 @@ def out_of_fold(model, table, *, target, cv, predictors=None, groups=None, volum
     >>> out_of_fold(DummyRegressor(), table, target="biomass", cv=blocks, predictors=["depth"]).tolist()
     [3.0, 1.0]
     """
-    if not isinstance(target, str):
-        msg = f"target must be one column; got {target}. Predict several one by one."
-        raise ValueError(msg)
     predictors = predictor_names(model, table, target=target, predictors=predictors, extra=(groups, volume))
     splits = checked_splits(cv, table, target=target, groups=groups)
     columns = {"predictors": predictors, "groups": groups, "volume": volume}
@@ -295,8 +292,11 @@ def predictor_names(model, table, *, target, predictors=None, extra=()):
     SchemaError
         If a column is absent.
     ValueError
-        If there is neither a list nor a model fitted on named columns.
+        If there is neither a list nor a model fitted on named columns, or the target is several or one of them.
     """
+    if not isinstance(target, str):
+        msg = f"target must be one column; got {target}. Take several one by one."
+        raise ValueError(msg)
     if predictors is None:
         predictors = getattr(model, "feature_names_in_", None)
     if predictors is None:
@@ -306,6 +306,9 @@ def predictor_names(model, table, *, target, predictors=None, extra=()):
         )
         raise ValueError(msg)
     schema.require_columns(table, [target, *predictors, *(name for name in extra if name is not None)])
+    if target in predictors:
+        msg = f"{target} is to be predicted and stands among the predictors. Leave it out of them."
+        raise ValueError(msg)
     return list(predictors)
 
 

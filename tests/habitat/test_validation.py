@@ -15,8 +15,10 @@ from sklearn.tree import DecisionTreeRegressor
 from aqqua_science.grids import regular_grid
 from aqqua_science.habitat import KNNDM, BoostedTrees, SpatialBlocks, StratifiedFolds, cross_validate
 from aqqua_science.habitat.domain import distance_to_domain_km
+from aqqua_science.habitat.importance import permutation_importance
 from aqqua_science.habitat.objectives import choose_scale
 from aqqua_science.habitat.scores import score
+from aqqua_science.habitat.selection import select_predictors
 from aqqua_science.habitat.validation import out_of_fold
 from aqqua_science.schema import SchemaError
 
@@ -225,10 +227,16 @@ def test_wrong_calls_are_explained(samples, change, error, message):
 
 
 def test_several_targets_are_told_one_by_one_and_predicted_alone(samples):
-    with pytest.raises(ValueError, match="one column; got \\['biomass', 'volume_m3'\\]"):
-        out_of_fold(
-            LinearRegression(), samples, target=["biomass", "volume_m3"], cv=SpatialBlocks(15), predictors=PREDICTORS
-        )
+    arguments = {"target": ["biomass", "volume_m3"], "cv": SpatialBlocks(15), "predictors": PREDICTORS}
+    for one_by_one in (out_of_fold, permutation_importance, select_predictors):
+        with pytest.raises(ValueError, match="one column; got \\['biomass', 'volume_m3'\\]"):
+            one_by_one(LinearRegression(), samples, **arguments)
+
+
+@pytest.mark.parametrize("target", ["biomass", ["volume_m3", "biomass"]])
+def test_a_target_among_the_predictors_is_refused(samples, target):
+    with pytest.raises(ValueError, match="biomass is to be predicted and stands among the predictors"):
+        cross_validate(LinearRegression(), samples, target=target, predictors=["temperature", "biomass"])
 
 
 def test_missing_targets_are_refused(samples):
