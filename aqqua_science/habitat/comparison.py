@@ -87,7 +87,7 @@ def compare(models, table, *, target, cv=None, domain=None, **columns):
     )
     if domain is not None:
         distances = {name: distance_to_domain_km(table, cv.split(), domain=domain) for name, cv in splits.items()}
-        found["distance_to_domain_km"] = found["scheme"].map(distances)
+        found["distance_to_domain_km"] = [distances[scheme] for scheme in found["scheme"]]
     return found[["model", *found.columns.drop("model")]]
 
 

@@ -73,10 +73,16 @@ def test_seconds_are_those_of_fits_and_predictions(table):
     start = time.perf_counter()
     distance = distance_to_domain_km(table, SpatialBlocks(15).split(table), domain=domain)
     took = time.perf_counter() - start
-    arguments = {"target": "biomass", "predictors": PREDICTORS, "cv": {"blocks": SpatialBlocks(15)}, "domain": domain}
+    arguments = {
+        "target": "biomass",
+        "predictors": PREDICTORS,
+        "cv": {("blocks", 0): SpatialBlocks(15)},
+        "domain": domain,
+    }
     found = compare({"mean": DummyRegressor()}, table, **arguments)
     assert found["seconds"].item() < took / 2
     assert found["distance_to_domain_km"].item() == distance
+    assert found["scheme"].item() == ("blocks", 0)
 
 
 def test_a_small_survey_has_smaller_blocks(table):
