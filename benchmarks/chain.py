@@ -1,11 +1,8 @@
 """The whole chain of one taxon: from files of a quarter degree and twelve months to map, intervals and budget."""
 
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 
 import dask.array as da
 import numpy as np
@@ -13,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from aqqua_science.grids import regular_grid
+from benchmarks.processes import measured
 
 STEP, N_MONTHS, N_MEMBERS, N_TREES, N_SAMPLES, LIMIT_MB = 0.25, 12, 10, 100, 3_000, 6_144
 PREDICTORS = [f"predictor_{i}" for i in range(12)]
@@ -32,13 +30,17 @@ depth = [0, 200]
 """
 
 
-def run(step=STEP):
-    """Rows of a table: task, ours_s, peer, peer_s, ratio (peer over ours), note."""
+def run(tasks=((0.25, (-180, 180, -90, 90)), (1 / 12, (-20, 10, 40, 65)))):
+    """Rows of a table: task, ours_s, peer, peer_s, ratio (peer over ours), note; of the globe, and of a sea."""
+    return [_row(step, region) for step, region in tasks]
+
+
+def _row(step, region):
     with tempfile.TemporaryDirectory() as folder:
-        n_cells = _write_inputs(Path(folder), step)
+        n_cells = _write_inputs(Path(folder), step, region)
         # Processes of their own, so that each peak of memory is that of one chain alone.
-        ours = _measured([sys.executable, "-m", "aqqua_science", "map", "recipe.toml", "--zarr", "--json"], folder)
-        peer = _measured([sys.executable, "-m", "benchmarks.chain", folder], Path(__file__).resolve().parents[1])
+        ours = measured([sys.executable, "-m", "aqqua_science", "map", "recipe.toml", "--zarr", "--json"], cwd=folder)
+        peer = measured([sys.executable, "-m", "benchmarks.chain", folder], cwd=Path(__file__).resolve().parents[1])
     within = "within" if ours["peak_mb"] <= LIMIT_MB else "MORE THAN"
     note = (
         f"{n_cells / 1e6:.1f} million cells and months at sea, {len(PREDICTORS)} predictors, {N_SAMPLES} samples, "
@@ -47,37 +49,47 @@ def run(step=STEP):
         f"{peer['peak_mb']:.0f} MB. Peer: nearest cells, as many models, mean and spread of their maps, and a sum over "
         "area; no intervals"
     )
-    return [
-        {
-            "task": f"one taxon, {N_MONTHS} months, {step} degrees, from files to budget",
-            "ours_s": ours["seconds"],
-            "peer": "xarray, pandas and scikit-learn",
-            "peer_s": peer["seconds"],
-            "ratio": peer["seconds"] / ours["seconds"],
-            "note": note,
-        }
-    ]
+    place = "the globe" if region[1] - region[0] == 360 else "west {}, east {}, south {}, north {}".format(*region)
+    return {
+        "task": f"one taxon, {N_MONTHS} months, {step:.3g} degrees, {place}: from files to budget",
+        "ours_s": ours["seconds"],
+        "peer": "xarray, pandas and scikit-learn",
+        "peer_s": peer["seconds"],
+        "ratio": peer["seconds"] / ours["seconds"],
+        "note": note,
+    }
 
 
-def _write_inputs(folder, step):
-    """Predictors that vary smoothly and by month, land in patches, and samples that follow three of them."""
-    grid = regular_grid(step).assign_coords(month=np.arange(1, N_MONTHS + 1))
-    n_lat, n_lon = grid.sizes["latitude"], grid.sizes["longitude"]
-    patch = round(5 / step)
+def write_environment(path, step, *, region=(-180, 180, -90, 90)):
+    """Predictors that vary smoothly and by month, with land in patches of five degrees."""
+    grid = regular_grid(step, region=region).assign_coords(month=np.arange(1, N_MONTHS + 1))
+    shape = (N_MONTHS, grid.sizes["latitude"], grid.sizes["longitude"])
     rng = np.random.default_rng(0)
-    land = (rng.random((n_lat // patch, n_lon // patch)) < 0.3).repeat(patch, axis=0).repeat(patch, axis=1)
+    patches = rng.random((36, 72)) < 0.3
+    rows, columns = (
+        ((grid[name] - low) // 5).astype(int).values for name, low in (("latitude", -90), ("longitude", -180))
+    )
+    sea = ~xr.DataArray(patches[rows][:, columns], dims=("latitude", "longitude"))
     for i, name in enumerate(PREDICTORS):
-        waves = [_wave(grid, rng) for _ in range(4)]
-        noise = da.random.default_rng(i).standard_normal((N_MONTHS, n_lat, n_lon), chunks=(1, n_lat, n_lon))
-        values = sum(wave.chunk(month=1) for wave in waves).transpose("month", "latitude", "longitude") + 0.1 * noise
-        grid[name] = values.where(~xr.DataArray(land, dims=("latitude", "longitude"))).astype(np.float32)
-    grid.to_netcdf(folder / "environment.nc", encoding={name: {"zlib": True, "complevel": 1} for name in PREDICTORS})
-    rows, columns = np.nonzero(~land)
+        waves = sum(_wave(grid, rng).chunk(month=1) for _ in range(4))
+        noise = da.random.default_rng(i).standard_normal(shape, chunks=(1, *shape[1:]))
+        values = waves.transpose("month", "latitude", "longitude") + 0.1 * noise
+        grid[name] = values.where(sea).astype(np.float32)
+    packed = {"zlib": True, "complevel": 1, "chunksizes": (1, *shape[1:])}
+    grid.to_netcdf(path, encoding=dict.fromkeys(PREDICTORS, packed))
+    return sea.assign_coords({name: grid[name] for name in sea.dims})
+
+
+def _write_inputs(folder, step, region):
+    """The environment, samples that follow three of its predictors, and the recipe."""
+    sea = write_environment(folder / "environment.nc", step, region=region)
+    rows, columns = np.nonzero(sea.values)
+    rng = np.random.default_rng(0)
     at = rng.integers(rows.size, size=N_SAMPLES)
     samples = pd.DataFrame(
         {
-            "latitude": grid["latitude"].values[rows[at]],
-            "longitude": grid["longitude"].values[columns[at]],
+            "latitude": sea["latitude"].values[rows[at]],
+            "longitude": sea["longitude"].values[columns[at]],
             "month": rng.integers(1, N_MONTHS + 1, N_SAMPLES),
         }
     )
@@ -99,17 +111,6 @@ def _wave(grid, rng):
 def _nearest(env, samples):
     at = {name: xr.DataArray(samples[name], dims="sample") for name in ("latitude", "longitude", "month")}
     return env.sel(at, method="nearest").to_dataframe()[list(env.data_vars)].reset_index(drop=True)
-
-
-def _measured(command, folder):
-    """Seconds and peak memory of a process."""
-    start = perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        msg = f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}; it said above why."
-        raise RuntimeError(msg)
-    return {"seconds": perf_counter() - start, "peak_mb": used.ru_maxrss / 1e3}
 
 
 def _peer(folder):

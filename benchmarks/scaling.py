@@ -1,8 +1,7 @@
-"""How time and memory of match-up and maps grow with samples, cells and members; and what that makes of larger tasks."""
+"""How match-up and maps grow with samples, cells and members, and what that makes of larger tasks."""
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,10 +14,11 @@ import xarray as xr
 from aqqua_science.habitat import BoostedTrees, predict_grid
 from aqqua_science.samples import join_environment
 from benchmarks.chain import PREDICTORS, write_environment
+from benchmarks.processes import measured
 
 N_MONTHS, N_TREES, N_VARIABLES = 12, 100, 3
-MATCHES = ((0.5, 10_000), (0.5, 100_000), (0.5, 1_000_000), (0.25, 100_000))
-MAPS = ((1.0, 10), (0.5, 10), (0.25, 10), (0.5, 1), (0.5, 50))
+MATCHES = ((0.5, 10_000), (0.5, 100_000), (0.5, 1_000_000), (1.0, 100_000))
+MAPS = ((2.0, 10), (1.0, 10), (0.5, 10), (0.5, 1), (0.5, 50))
 SEA = 0.7
 """Share of the globe that is sea, here and on Earth."""
 
@@ -43,12 +43,8 @@ def run():
 
 def _measured(kind, folder, step, number):
     """Seconds, cells and peak memory of one task in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scaling", kind, str(folder), str(step), str(number)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    found = json.loads(process.stdout.read())
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return found | {"step": step, "number": number, "peak_mb": used.ru_maxrss / 1e3}
+    found = measured([sys.executable, "-m", "benchmarks.scaling", kind, str(folder), str(step), str(number)])
+    return {"peak_mb": found["peak_mb"], "step": step, "number": number, **json.loads(found["said"])}
 
 
 def _match(folder, step, n_samples):
@@ -79,8 +75,8 @@ def _map(folder, step, n_members):
 def _table_of_matches(rows):
     lines = ["| samples | grid | seconds | microseconds a sample | peak memory, MB |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row['number']:,} | {row['step']:g} degrees, {N_MONTHS} months, {N_VARIABLES} variables | {row['seconds']:.1f} "
-        f"| {row['seconds'] / row['number'] * 1e6:.0f} | {row['peak_mb']:.0f} |"
+        f"| {row['number']:,} | {row['step']:g} degrees, {N_MONTHS} months, {N_VARIABLES} variables "
+        f"| {row['seconds']:.1f} | {row['seconds'] / row['number'] * 1e6:.0f} | {row['peak_mb']:.0f} |"
         for row in rows
     ]
     return "\n".join(lines)
