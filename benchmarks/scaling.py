@@ -1,7 +1,6 @@
 """How match-up and maps grow with samples, cells and members, and what that makes of larger tasks."""
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -64,7 +63,7 @@ def _map(folder, step, n_members):
     env = xr.open_dataset(folder / f"{step:g}.nc", chunks={"month": 1})[PREDICTORS]
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(1_000, len(PREDICTORS))), columns=PREDICTORS)
-    model = BoostedTrees(n_members=n_members, n_trees=N_TREES)
+    model = BoostedTrees(n_members=n_members, n_trees=N_TREES, n_jobs=1)
     model.fit(table, rng.gamma(1.0, np.exp(table[PREDICTORS[0]])))
     start = perf_counter()
     field = predict_grid(model, env, units="mg m-3", to=folder / f"{step:g}-{n_members}.zarr")
@@ -103,7 +102,7 @@ def _table_of_larger(rows):
     lines = [head, "|---|---|---|---|---|"]
     for name, step, n_steps, n_members in LARGER:
         predictions = SEA * (180 / step) * (360 / step) * n_steps * n_members
-        hours = predictions / _rate(largest) * (os.cpu_count() or 1) / 3600
+        hours = predictions / _rate(largest) / 3600
         lines.append(
             f"| {name} | {predictions / 1e9:,.1f} billion | {hours:,.1f} | {max(hours / 24, 1):,.0f} cores "
             f"| {predictions * 4 / 1e9:,.0f} |"
