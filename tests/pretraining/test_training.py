@@ -275,14 +275,17 @@ def test_half_precision_trains_with_an_anchor(drawn, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles with g++")
 @pytest.mark.filterwarnings("default")  # PyTorch's compiler warns of itself
-def test_compiled_it_learns_the_same(drawn, undisturbed, tmp_path):
+def test_compiled_it_learns_the_same(drawn, tmp_path):
     from torch._dynamo.utils import counters
 
     counters.clear()
-    compiled = pretrain(drawn, SMALL | {"compile": True}, out=tmp_path / "run")
+    nano = SMALL | {"vit": "nano"}  # smaller networks swing more from what rounding leaves
+    plain, compiled = (
+        pretrain(drawn, nano | {"compile": compile_it}, out=tmp_path / str(compile_it)) for compile_it in (False, True)
+    )
     assert counters["frames"]["ok"] >= 2
-    assert np.allclose(compiled.log["loss"], undisturbed.log["loss"], rtol=1e-3)
-    assert np.allclose(embeddings(load(compiled.path), drawn), embeddings(load(undisturbed.path), drawn), atol=1e-2)
+    assert np.allclose(compiled.log["loss"], plain.log["loss"], rtol=1e-3)
+    assert np.allclose(embeddings(load(compiled.path), drawn), embeddings(load(plain.path), drawn), atol=1e-2)
 
 
 def test_out_of_memory_is_told_with_its_remedy_and_nothing_is_lost(drawn, undisturbed, tmp_path, monkeypatch):
