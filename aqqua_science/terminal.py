@@ -55,11 +55,11 @@ def tell(result, out, as_json):
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    from aqqua_science.habitat.budget_text import estimate_text, global_row, number
+    from aqqua_science.habitat.budget_text import global_row, headline_text, number
 
     row = global_row(result)
     print(result["title"])
-    print(f"  estimate          {estimate_text(row)}")
+    print(f"  estimate          {headline_text(result)}")
     if "truth" in result:
         print(f"  truth             {number(result['truth']['value'])} {result['truth']['units']}")
     for told in result["references"]:

@@ -5,6 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from aqqua_science.grids.axes import ATTRIBUTES, DIMENSIONS
+from aqqua_science.grids.geometry import require_same_cells
 from aqqua_science.schema import SchemaError, nearest_name
 
 _LONGEST_STEP_DAYS = 31
@@ -236,11 +237,9 @@ def _subtract(field, normals, month):
             "Make them with climatology(env)."
         )
         raise SchemaError(msg)
-    try:
-        difference = field - xr.align(field, normals[field.name], join="exact")[1].sel(month=month, drop=True)
-    except ValueError as error:
-        msg = f"normals and {field.name!r} must have the same cells. Bring them there: regrid(normals, env)."
-        raise SchemaError(msg) from error
+    remedy = f"normals and {field.name!r} must have the same cells. Bring them there: regrid(normals, env)."
+    require_same_cells(field, normals[field.name], what=remedy)
+    difference = field - normals[field.name].sel(month=month, drop=True)
     kept = {key: value for key, value in field.attrs.items() if key not in _OF_THE_STATE}
     name = field.attrs.get("long_name", field.name)
     difference = difference.drop_vars("month", errors="ignore").transpose(*field.dims).drop_attrs(deep=False)

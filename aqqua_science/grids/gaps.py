@@ -7,7 +7,14 @@ import xarray as xr
 from scipy.spatial import cKDTree
 
 from aqqua_science.grids.blocks import whole
-from aqqua_science.grids.geometry import chord_to_km, column_bounds, km_to_chord, row_edges, unit_vectors
+from aqqua_science.grids.geometry import (
+    chord_to_km,
+    column_bounds,
+    km_to_chord,
+    require_same_cells,
+    row_edges,
+    unit_vectors,
+)
 from aqqua_science.schema import SchemaError
 
 _PLANE = ("latitude", "longitude")
@@ -80,11 +87,7 @@ def _check_cells(env, land):
     if land.dtype != bool:
         msg = f"land must be True on land and False at sea; it is of {land.dtype}. Pass land_mask(env), or depth <= 0."
         raise SchemaError(msg)
-    try:
-        xr.align(env, land, join="exact")
-    except ValueError as error:
-        msg = "land and env must have the same cells. Make it with land_mask(env)."
-        raise SchemaError(msg) from error
+    require_same_cells(env, land, what="land and env must have the same cells. Make it with land_mask(env).")
 
 
 def _fill_field(field, steps, max_steps, max_km, land):

@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from aqqua_science.schema import SchemaError
+
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the WGS84 ellipsoid (IUGG)."""
 
@@ -266,3 +268,29 @@ def km_to_chord(km):
     0.5
     """
     return 2 * np.sin(np.clip(np.asarray(km) / (2 * EARTH_RADIUS_KM), 0, np.pi / 2))
+
+
+def require_same_cells(*fields, what):
+    """
+    Refuse fields that lie on different cells, months or depths: arithmetic would silently keep what they share.
+
+    Parameters
+    ----------
+    *fields : xarray.DataArray or xarray.Dataset
+    what : str
+        Which fields they are, and the remedy: the message.
+
+    Raises
+    ------
+    SchemaError
+        If a dimension that they share has other coordinates.
+
+    Examples
+    --------
+    >>> grid = regular_grid(30.0)
+    >>> require_same_cells(grid, grid.isel(latitude=0), what="land and env must have the same cells.")
+    """
+    try:
+        xr.align(*fields, join="exact", copy=False)
+    except ValueError as error:
+        raise SchemaError(what) from error

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from aqqua_science.grids.axes import is_flag
-from aqqua_science.grids.geometry import cell_edges
+from aqqua_science.grids.geometry import cell_edges, require_same_cells
 from aqqua_science.schema import SchemaError
 
 SEA_FLOOR = "sea_floor_depth"
@@ -225,11 +225,9 @@ def _check_layer(bounds, top, bottom, floor_is_known):
 
 
 def _check_sea_floor(field, sea_floor):
-    try:
-        xr.align(field, sea_floor, join="exact")
-    except ValueError as error:
-        msg = "sea_floor and env must have the same cells. Bring it there: regrid(sea_floor, env)."
-        raise SchemaError(msg) from error
+    require_same_cells(
+        field, sea_floor, what="sea_floor and env must have the same cells. Bring it there: regrid(sea_floor, env)."
+    )
     raised = float((sea_floor < 0).sum() / sea_floor.notnull().sum())
     if raised > 0.5:
         msg = (

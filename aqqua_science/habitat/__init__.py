@@ -4,7 +4,16 @@ import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
-    submodules=["collinearity", "comparison", "effects", "learners", "occurrences", "periods", "stacking"],
+    submodules=[
+        "collinearity",
+        "comparison",
+        "conversion",
+        "effects",
+        "learners",
+        "occurrences",
+        "periods",
+        "stacking",
+    ],
     submod_attrs={
         "attribution": ["dominant_driver", "shap_values"],
         "budget": ["integrate"],

@@ -9,7 +9,7 @@ from aqqua_science.grids.regions import label_regions
 from aqqua_science.habitat.folds import BLOCK_DEGREES, SpatialBlocks
 from aqqua_science.habitat.intervals import total_interval
 from aqqua_science.habitat.layers import layer_thickness
-from aqqua_science.habitat.units import budget_units
+from aqqua_science.habitat.units import budget_units, of_no_depth
 from aqqua_science.schema import SchemaError
 
 
@@ -23,7 +23,7 @@ def integrate(field, *, depth=None, by="global", name=None, kind=None, clip_to_s
         Of `predict_grid`, best after `calibrate`: `name` (member, [month], [depth], latitude, longitude).
     depth : tuple of float, optional
         Top and bottom in metres of what is added up. A field without a depth axis is taken as the mean
-        of this layer; needed for amounts per volume.
+        of this layer; needed for amounts per volume, refused for amounts per area.
     by : str, path or geopandas.GeoDataFrame
         As in `grids.label_regions`: "global", "basins", "latitude bands" or a file of polygons.
     name : str, optional
@@ -152,6 +152,8 @@ def _cell_measure(field, name, per, depth, clip):
         if "depth" in field[name].dims:
             msg = f"{name} is an amount per area, and yet has a depth axis; select one depth before adding up."
             raise SchemaError(msg)
+        if depth is not None:
+            raise SchemaError(of_no_depth(field[name].attrs["units"], depth))
         return area
     if per == "mean" and "depth" not in field[name].dims:
         return area

@@ -117,6 +117,58 @@ def estimate_text(row):
     return f"{value} ({100 * row['level']:g} % interval {number(row['low'])}-{number(row['high'])})"
 
 
+def full_interval(result):
+    """
+    The interval of the estimate with all sources that the recipe names.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+
+    Returns
+    -------
+    dict or None
+        ``low`` and ``high``; None where the recipe names no source, or the estimate has no interval.
+
+    Examples
+    --------
+    >>> full_interval({"uncertainty": [{"source": "sampling", "low": 0.8, "high": 1.2}]})
+    {'low': 0.8, 'high': 1.2}
+    """
+    if not result["uncertainty"]:
+        return None
+    last = result["uncertainty"][-1]
+    return {"low": last["low"], "high": last["high"]}
+
+
+def headline_text(result):
+    """
+    The estimate of the whole map with its intervals and units.
+
+    Parameters
+    ----------
+    result : dict
+        Of `run_recipe`.
+
+    Returns
+    -------
+    str
+        With all sources first, where the recipe names some, and from the sampling alone.
+
+    Examples
+    --------
+    >>> row = {"region": "global", "month": "annual", "median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"}
+    >>> headline_text({"budget": [row], "uncertainty": [{"low": 0.05, "high": 0.12}]})
+    '0.08 PgC (90 % interval 0.05-0.12; from sampling alone 0.06-0.1)'
+    """
+    row, full = global_row(result), full_interval(result)
+    if full is None:
+        return estimate_text(row)
+    alone = f"; from sampling alone {number(row['low'])}-{number(row['high'])})"
+    return estimate_text(row | full).removesuffix(")") + alone
+
+
 def amount_text(value, row):
     """
     A value in the units of a row.
@@ -195,19 +247,23 @@ def references_section(result):
     """
     if not result["references"]:
         return ""
-    row = global_row(result)
-    said = "The mean of our map is" if is_mean(result) else "Our map adds up to"
-    lines = [_beside(row, reference, said) for reference in result["references"]]
+    row, full = global_row(result), full_interval(result)
+    lines = [_beside(row | (full or {}), reference, is_mean(result)) for reference in result["references"]]
     return "\n".join(["## Beside published values", "", *(f"- {line}" for line in lines)])
 
 
-def _beside(row, reference, said):
-    told = f"{reference['source']}: {amount_text(reference['value'], reference)}. "
-    inside = row["low"] is not None and row["low"] <= reference["value"] <= row["high"]
-    return told + (
-        f"{said} {amount_text(row['mean'], row)}, {row['mean'] / reference['value']:.2f} times that; the "
-        f"published value lies {'inside' if inside else 'outside'} our interval."
-    )
+def _beside(row, reference, mean):
+    published = reference["value"]
+    told = f"{reference['source']}: {amount_text(published, reference)}. "
+    told += f"Our estimate is {row['median'] / published:.2f} times that"
+    if row["median"] != row["mean"]:
+        told += (
+            f", the map before correction {'has' if mean else 'adds up to'} {row['mean'] / published:.2f} times that"
+        )
+    if row["low"] is None or row["low"] != row["low"]:
+        return f"{told}."
+    place = "inside" if row["low"] <= published <= row["high"] else "outside"
+    return f"{told}; the published value lies {place} the interval {number(row['low'])}-{number(row['high'])}."
 
 
 def ledger_section(result):
@@ -240,7 +296,7 @@ def ledger_section(result):
     ]
     lines += ["", "![what the uncertainty is made of](uncertainty.png)", "", *filter(None, map(_compared, rows))]
     return "\n".join(lines).rstrip() + (
-        "\n\nThe last interval takes in all that is named here; the intervals below take in sampling alone. Errors of each sample for itself are "
+        "\n\nThe last interval takes in all that is named here; those of regions and months take in sampling alone. Errors of each sample for itself are "
         "part of the sampling; errors that all samples share are in no resampling and are added on the logarithmic scale."
     )
 
@@ -308,11 +364,12 @@ def regions_section(result):
     """
     first = result["budget"][0]["regions"]
     rows = [r for r in result["budget"] if r["month"] == "annual" and r["regions"] == first]
+    what = "interval from sampling alone" if result["uncertainty"] else "interval"
     further = sorted({r["regions"] for r in result["budget"]} - {first})
     months = [r for r in result["budget"] if r["month"] != "annual" and r["region"] == "global"]
     lines = [
         "## Means of regions\n" if is_mean(result) else "## Budget\n",
-        f"| region | {_in('estimate', rows[0])} | 90 % interval | map before correction | million km² | in sampled blocks |",
+        f"| region | {_in('estimate', rows[0])} | {100 * rows[0]['level']:g} % {what} | map before correction | million km² | in sampled blocks |",
         "|---" * 6 + "|",
     ]
     lines += [_budget_line(r["region"], r) for r in rows]
@@ -320,7 +377,8 @@ def regions_section(result):
     if has_year(result):
         lines += ["", "![the year of each region](cycle.png)"]
     if further:
-        lines += ["", f"`budget.csv` holds every month of every region, also those of {', '.join(further)}."]
+        every = "every month of every region" if months else "every region"
+        lines += ["", f"`budget.csv` holds {every}, also those of {', '.join(further)}."]
     if len(rows) == 1:
         return "\n".join(lines)
     adding = (

@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from aqqua_science.habitat.observations import find_file, read_observations, select
-from aqqua_science.habitat.units import budget_units, convert_total
+from aqqua_science.habitat.units import budget_units, convert_total, of_no_depth
 from aqqua_science.schema import SchemaError, nearest_name, require_columns
 
 NAMED_REGIONS = ("global", "basins", "latitude bands")
 _OWN_SOURCES = ("counting", "sampling", "choice of model", "extrapolation")
+_WIDEST_FACTOR = 2.3
+"""A factor of ten: what is named beyond is a percentage."""
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 
 
@@ -108,7 +110,7 @@ def check_columns(recipe, table):
 
 def check_sources(draws, factors):
     """
-    Refuse two sources of one name.
+    Refuse two sources of one name, and factors that are no standard deviations of a logarithm.
 
     Parameters
     ----------
@@ -122,6 +124,13 @@ def check_sources(draws, factors):
     for name in names:
         if names.count(name) > 1 or name in _OWN_SOURCES:
             msg = f"the source of uncertainty {name!r} is there twice, or told anyway. Rename it in draws or factors."
+            raise SchemaError(msg)
+    for name, sd in factors.items():
+        if not 0 < sd <= _WIDEST_FACTOR:
+            msg = (
+                f"the factor {name!r} = {sd:g} must be the standard deviation of a natural logarithm, above 0 and up "
+                f"to {_WIDEST_FACTOR:g}: 0.3 for an error of 30 %, not 30."
+            )
             raise SchemaError(msg)
 
 
@@ -186,6 +195,8 @@ def check_budget(recipe, *, folders):
             "depth = [0, 200] under [budget]."
         )
         raise SchemaError(msg)
+    if amounts.per == "area" and recipe.budget.depth is not None:
+        raise SchemaError(of_no_depth(recipe.observations.units, recipe.budget.depth))
     for told in recipe.reference:
         convert_total(told.value, told.units, to=amounts.units)
     return [_find_regions(regions, folders) for regions in recipe.budget.regions]

@@ -125,7 +125,7 @@ def _stages(bar):
 
 def _write(out, result, field, inputs, *, draw, zarr):
     """Leave the files; ``result.json`` goes first and comes last, so that its presence means all is whole."""
-    from aqqua_science.habitat.budget_text import estimate_text, global_row
+    from aqqua_science.habitat.budget_text import amount_text, global_row, headline_text
     from aqqua_science.habitat.products import write_budget, write_geotiff, write_sheet
     from aqqua_science.habitat.publication import write_netcdf, write_zarr
     from aqqua_science.habitat.report import write_report
@@ -144,7 +144,9 @@ def _write(out, result, field, inputs, *, draw, zarr):
             with replacing(out / file) as part:
                 table.to_csv(part, index=False)
     if draw is not None:
-        text = estimate_text(global_row(result))
+        row, text = global_row(result), headline_text(result)
+        if row["median"] != row["mean"]:
+            text += f"; as drawn, uncorrected, {amount_text(row['mean'], row)}"
         if result["interval"]["warning"]:
             text += "; not claimed to cover, see report.md"
         for file, figure in draw(field, result, name=name, samples=inputs.table, budget_text=text):

@@ -149,9 +149,36 @@ def convert_total(value, units, *, to):
         return value
     given, wanted = (parse_units(re.sub(r"\b([GMk]?)t\b|\b([GMk]?)tC\b", _tonnes, text)) for text in (units, to))
     if not _is_multiple(given, wanted):
-        msg = f"reference.units = {units!r} cannot become those of the budget, {to!r}. Correct one of the two."
+        msg = (
+            f"reference.units = {units!r} cannot become those of the budget, {to!r}, which follow from "
+            "observations.units. Correct one of the two."
+        )
         raise SchemaError(msg)
     return float(given.convert(value, wanted))
+
+
+def of_no_depth(units, depth):
+    """
+    Say why amounts per area are not added up over a layer.
+
+    Parameters
+    ----------
+    units : str
+    depth : sequence of float
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> of_no_depth("mg m-2", (0, 200))[:60]
+    "units 'mg m-2' are per area, and are added up without a dept"
+    """
+    return (
+        f"units {units!r} are per area, and are added up without a depth; depth = {list(depth)} would do nothing. "
+        "Leave depth out; or, if the amounts are per volume, correct the units, such as to mg m-3."
+    )
 
 
 def _tonnes(found):

@@ -157,7 +157,7 @@ def waterfall_chart(ledger, *, units="", title=None):
             ax.text(1.01, place, text, transform=ax.get_yaxis_transform(), va="center")
         ax.set_yticks(places, ledger["source"])
         ax.set_ylim(-0.6, len(ledger) - 0.4)
-        ax.set_xlabel(f"Interval ({format_units(units)}), and share of the variance" if units else "Interval")
+        ax.set_xlabel(f"{_with_units('Interval', units)}, and share of the variance")
         ax.grid(axis="x", color="0.9")
         ax.set_axisbelow(True)
         ax.spines[["top", "right", "left"]].set_visible(False)
@@ -198,8 +198,9 @@ def _order_rows(budget):
 
 
 def _describe_interval(rows):
-    units = format_units(rows["units"].iloc[0])
-    if rows["low"].isna().all():
-        return f"Median ({units})"
     level = f"{100 * rows['level'].iloc[0]:g} % interval" if "level" in rows else "interval"
-    return f"Median and {level} ({units})"
+    return _with_units("Median" if rows["low"].isna().all() else f"Median and {level}", rows["units"].iloc[0])
+
+
+def _with_units(what, units):
+    return what if units in ("", "1") else f"{what} ({format_units(units)})"

@@ -53,10 +53,13 @@ def format_units(units):
     --------
     >>> format_units("mg C m-3 d-1"), format_units("umol/m^2"), format_units("1")
     ('mg C m⁻³ d⁻¹', 'µmol/m²', '')
+    >>> format_units("degC (10 year)-1")
+    'degC per decade'
     """
     units = str(units).strip()
     if units.lower() in _SYMBOLS:
         return _SYMBOLS[units.lower()]
+    units = units.replace("(10 year)-1", "per decade")
     units = _EXPONENT.sub(lambda found: found[1] + found[2].translate(_SUPERSCRIPTS), units)
     return re.sub(r"\bu(?=[a-z])", "µ", units)
 

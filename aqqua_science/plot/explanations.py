@@ -61,7 +61,8 @@ def importance_chart(importance, *, ax=None, title=None):
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.set_xlabel(
             "Fall of the explained share when a predictor is shuffled among held-out samples\n"
-            f"(thin: range of the folds; all predictors together explain {100 * rows['skill'].iloc[0]:.0f} %)"
+            f"(thick: two standard deviations of the shuffles; thin: range of the folds;\n"
+            f"all predictors together explain {100 * rows['skill'].iloc[0]:.0f} %)"
         )
         _tidy(ax, title, grid="x")
         ax.tick_params(axis="y", length=0)

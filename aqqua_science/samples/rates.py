@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..grids.geometry import require_same_cells
 from ..schema import SchemaError, nearest_name
 from .flux_laws import CARBON_G_PER_MOL
 
@@ -103,10 +104,13 @@ def community_respiration(biomass, temperature, *, body_carbon_mg, respiratory_q
     ValueError
         If `body_carbon_mg` is not above 0, or as `respiration`.
     SchemaError
-        As `respiration`.
+        As `respiration`, or if biomass and temperature lie on different cells.
 
     Notes
     -----
+    A map keeps its interval as ``convert_field(field, community_respiration(1.0, temperature, ...), ...)``, see
+    `aqqua_science.habitat.conversion`; the biomass alone knows nothing of it.
+
     Animals of a tenth of the mass respire 1.46 times as much for the same biomass (Ikeda 1985), so that a body mass
     that is known to a factor of two leaves an error of 12 %.
 
@@ -118,6 +122,12 @@ def community_respiration(biomass, temperature, *, body_carbon_mg, respiratory_q
     if not np.all(np.asarray(body_carbon_mg) > 0):
         msg = f"body_carbon_mg must be above 0; got {body_carbon_mg}. Give the carbon of one animal in mg."
         raise ValueError(msg)
+    fields = [v for v in (biomass, temperature, body_carbon_mg) if isinstance(v, xr.DataArray)]
+    remedy = (
+        "biomass, temperature and body_carbon_mg must have the same cells. Bring one to the other: "
+        "aq.grids.regrid(temperature, biomass)."
+    )
+    require_same_cells(*fields, what=remedy)
     each = respiration(body_carbon_mg, temperature, respiratory_quotient=respiratory_quotient)
     found = (biomass if isinstance(biomass, xr.DataArray) else np.asarray(biomass, float)) * (each / body_carbon_mg)
     if not isinstance(found, xr.DataArray):

@@ -100,6 +100,11 @@ def test_flux_is_per_area_and_year():
     assert row["units"] == "PgC yr-1"
 
 
+def test_a_layer_of_amounts_per_area_is_refused():
+    with pytest.raises(SchemaError, match=r"'mg m-2' are per area.*Leave depth out; .*such as to mg m-3"):
+        integrate(field_of(np.ones((2, 18, 36)), units="mg m-2"), depth=(0, 200))
+
+
 def test_water_below_the_sea_floor_is_not_counted():
     field = field_of(np.ones((2, 18, 36)))
     floor = np.where(np.arange(36) < 18, 50.0, 4000.0) * np.ones((18, 1))

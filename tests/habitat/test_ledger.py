@@ -119,6 +119,12 @@ def test_two_sources_of_one_name_are_refused(world, sources):
         ledger_of(world, **sources)
 
 
+@pytest.mark.parametrize("sd", [-0.1, 0.0, 30.0, np.nan])
+def test_a_factor_is_a_standard_deviation_of_a_logarithm(world, sd):
+    with pytest.raises(SchemaError, match="standard deviation of a natural logarithm"):
+        ledger_of(world, factors={"carbon": sd})
+
+
 def test_a_total_without_an_interval_has_no_ledger(world):
     with pytest.raises(ValueError, match="no interval to take apart"):
         ledger_of(world, row=ROW | {"low": np.nan})
@@ -153,6 +159,9 @@ def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
     assert 0 < choice["log_sd"] < 0.2  # three learners that all see how amounts rise to the north
 
 
+PER_AREA = {"file": "samples.csv", "target": "biomass", "units": "mg m-2"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -162,6 +171,8 @@ def test_a_recipe_names_its_sources_and_the_result_has_them(tmp_path):
         ),
         ({"uncertainty": {"counts": "m"}}, "the samples .*'m'"),
         ({"uncertainty": {"factors": {"sampling": 1.0}}}, "'sampling' is there twice"),
+        ({"uncertainty": {"factors": {"carbon": 30}}}, "'carbon' = 30 must be .* 0.3 for an error of 30 %, not 30"),
+        ({"observations": PER_AREA}, r"'mg m-2' are per area, .*depth = \[0.0, 100.0\] would do nothing"),
         ({"uncertainty": {"objectives": ["gamma"]}}, "'gamma' takes no zeros"),
         ({"environment": {"files": ["grid.nc"], "fixed": {"mesh": 200}}}, "the samples .*'mesh'"),
     ],

@@ -61,7 +61,7 @@ def test_its_uncertainty_is_taken_apart_too(world):
 def test_report_and_sheet_speak_of_means(world):
     folder, _, _, _ = world
     report = (folder / "map" / "report.md").read_text()
-    assert "**The mean of shannon index is" in report
+    assert "**The mean (shannon index) is" in report
     assert "## Means of regions" in report
     assert not [
         word for word in ("add up", "adds up", "budget below", "Budget", "estimate (1)", " 1 (") if word in report
