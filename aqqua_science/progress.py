@@ -1,8 +1,16 @@
 """One progress bar for long work: in a terminal and in a notebook, and nowhere else."""
 
 import sys
+import warnings
 
-from tqdm import auto, std
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # a notebook without ipywidgets has bars of text
+    from tqdm import auto
+
+DELAY_S = 1.0
+"""What is done sooner needs no bar."""
 
 
 def progress_bar(iterable, **settings):
@@ -25,7 +33,32 @@ def progress_bar(iterable, **settings):
     >>> list(progress_bar([1, 2]))
     [1, 2]
     """
-    return auto.tqdm(iterable, **({"disable": not has_screen()} | settings))
+    return auto.tqdm(iterable, **({"disable": not has_screen(), "delay": DELAY_S} | settings))
+
+
+def dask_progress(desc):
+    """
+    Show how far a computation of Dask has come.
+
+    Parameters
+    ----------
+    desc : str
+
+    Returns
+    -------
+    tqdm.dask.TqdmCallback
+        A context, silent as `progress_bar` is; its bar goes when it is full.
+
+    Examples
+    --------
+    >>> import dask
+    >>> with dask_progress("adding"):
+    ...     dask.delayed(sum)([1, 2]).compute()
+    3
+    """
+    from tqdm.dask import TqdmCallback
+
+    return TqdmCallback(desc=desc, leave=False, delay=DELAY_S, disable=not has_screen())
 
 
 def has_screen():
@@ -41,4 +74,10 @@ def has_screen():
     >>> has_screen() in (True, False)
     True
     """
-    return auto.notebook_tqdm is not std.tqdm or sys.stderr.isatty()
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "IPKernelApp" in shell.config

@@ -10,7 +10,6 @@ import xarray as xr
 import xgboost as xgb
 from joblib import effective_n_jobs
 from scipy.special import expit
-from tqdm.dask import TqdmCallback
 
 from aqqua_science.habitat.blockwise import (
     HOUR,
@@ -24,7 +23,7 @@ from aqqua_science.habitat.blockwise import (
 )
 from aqqua_science.habitat.model import BoostedTrees
 from aqqua_science.habitat.training import check_finite
-from aqqua_science.progress import has_screen
+from aqqua_science.progress import dask_progress
 
 MAP_MEMBERS = 5
 """Members that a map of drivers asks: exact Shapley values cost a hundred times a prediction."""
@@ -161,7 +160,7 @@ def dominant_driver(model, env, *, n_members=MAP_MEMBERS, chunks=None):
             {"predictor": names, **predictors.drop_dims(HOUR, errors="ignore").coords}
         )
         if in_memory and chunks is None:
-            with TqdmCallback(desc="explaining the map", leave=False, disable=not has_screen()):
+            with dask_progress("explaining the map"):
                 contribution = contribution.compute()
     return _drivers(contribution, names)
 

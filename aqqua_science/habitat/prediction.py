@@ -12,7 +12,6 @@ import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
-from tqdm.dask import TqdmCallback
 
 from aqqua_science.habitat.blockwise import (
     GAP,
@@ -27,7 +26,7 @@ from aqqua_science.habitat.blockwise import (
     solid_predictors,
     threads_of,
 )
-from aqqua_science.progress import has_screen
+from aqqua_science.progress import dask_progress
 
 
 def predict_grid(model, env, *, name="biomass", units=None, chunks=None, to=None):
@@ -145,14 +144,10 @@ def _predict_block(*predictors, model, solid):
     return fill_cells(model.predict_members, predictors, n_values=len(model.models_), model=model, solid=solid)
 
 
-def _progress(name):
-    return TqdmCallback(desc=f"predicting {name}", leave=False, disable=not has_screen())
-
-
 def _load(field, *, name):
     """The field in memory; each block goes straight to its place."""
     values = np.empty(field[name].shape, dtype=np.float32)
-    with _progress(name):
+    with dask_progress(f"predicting {name}"):
         da.store(field[name].data, values, lock=False)
     return field.assign({name: field[name].copy(data=values)})
 
@@ -161,7 +156,7 @@ def _write(field, path, *, name):
     """Write beside the target and rename at the end, so that nobody finds half a field."""
     partial_path = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        with _progress(name):
+        with dask_progress(f"predicting {name}"):
             if path.suffix == ".zarr":
                 field.to_zarr(partial_path, consolidated=False)
             else:

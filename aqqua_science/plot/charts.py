@@ -3,9 +3,9 @@
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from aqqua_science.plot.colours import STYLE, format_units
+from aqqua_science.plot.figures import Figure
 from aqqua_science.schema import SchemaError, require_columns
 
 _POINT, _WHOLE = "#7a1e61", "0.15"

@@ -5,10 +5,10 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from aqqua_science.grids.geometry import cell_area
+from aqqua_science.plot.figures import Figure
 from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, project_mesh
 from aqqua_science.plot.maps import MAP_STYLE, draw_ground, place_legend
 from aqqua_science.schema import SchemaError

@@ -4,10 +4,10 @@ import cmocean
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from aqqua_science.plot.colours import STYLE, format_units
+from aqqua_science.plot.figures import Figure
 from aqqua_science.schema import SchemaError, require_columns
 
 _LINE, _DENSITY = "#7a1e61", "0.75"

@@ -10,7 +10,6 @@ import cmocean
 import matplotlib
 import numpy as np
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
@@ -24,6 +23,7 @@ from aqqua_science.plot.colours import (
     is_change,
     style_colour_bar,
 )
+from aqqua_science.plot.figures import Figure
 from aqqua_science.plot.frames import choose_projection, frame_axes, make_mesh, project_mesh
 from aqqua_science.plot.layers import extrapolated, flatten, interval_width
 from aqqua_science.schema import SchemaError, nearest_name, require_columns

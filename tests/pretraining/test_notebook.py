@@ -14,14 +14,6 @@ def cells(kind):
     return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
 
 
-def test_its_title_asks_one_question_and_the_first_code_is_parameters():
-    title = cells("markdown")[0].splitlines()[0]
-    assert title.startswith("# ")
-    assert title.count("?") == 1
-    first = next(c for c in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code")
-    assert first["metadata"]["tags"] == ["parameters"]
-
-
 @pytest.mark.slow
 def test_it_runs(capsys):
     pytest.importorskip("panel")
