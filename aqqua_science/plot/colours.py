@@ -204,7 +204,9 @@ def style_colour_bar(bar, label):
     >>> bar = figure.colorbar(ScalarMappable(Normalize(0, 1)), cax=figure.add_axes([0, 0, 1, 0.1]))
     >>> style_colour_bar(bar, "Biomass")
     """
-    room = bar.ax.get_window_extent().width / bar.ax.figure.dpi / 0.55
+    longest = max(len(f"{value:g}") for value in (bar.norm.vmin, bar.norm.vmax))
+    label_inches = max(0.55, 0.2 + 0.1 * longest) if isinstance(bar.norm, LogNorm) else 0.55
+    room = bar.ax.get_window_extent().width / bar.ax.figure.dpi / label_inches
     if isinstance(bar.norm, LogNorm):
         decades = np.log10(bar.norm.vmax / bar.norm.vmin)
         between = next((steps for steps in ((1, 2, 5), (1, 3)) if len(steps) * decades < room), (1,))
