@@ -96,6 +96,11 @@ class Product:
         """The year first, then the months that have a budget."""
         return [ANNUAL, *sorted(month for month in self.budget["month"].unique() if month != ANNUAL)]
 
+    @property
+    def whole(self):
+        """The number that stands for the map: all of it, over the year."""
+        return self.rows(self.region_sets[0], ANNUAL).iloc[0]
+
     def rows(self, regions, month):
         """Budget of a month and set of regions; the whole map stands on top of each set."""
         chosen = self.budget[(self.budget["regions"] == regions) | (self.budget["region"] == GLOBAL)]

@@ -1,0 +1,322 @@
+"""The atlas: published maps with their totals, intervals and origins, for those who decide by them."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import panel as pn
+import param
+
+from aqqua_science.apps.catalogue import ANNUAL, GLOBAL, Product, read_maps
+from aqqua_science.apps.drawing import STATISTICS, draw_layer, year_figure
+from aqqua_science.apps.fragments import (
+    budget_table,
+    credit_html,
+    headline_html,
+    reference_table,
+    refusals_html,
+    report_html,
+)
+from aqqua_science.apps.wording import month_name, region_name, remaking_command, set_name
+
+STYLE = Path(__file__).with_name("style.css")
+
+STATE = {"product": "map", "regions": "regions", "region": "region", "month": "month", "statistic": "show"}
+"""What a view is made of -> its name in the address of the page."""
+
+_LABELS = ("Map", "Set of regions", "Region", "Month", "Show")
+_WIDTHS = ("2 1 20rem", *["1 1 10rem"] * 4)
+
+
+class View(NamedTuple):
+    """What is looked at; all of it fits each other."""
+
+    product: Product
+    regions: str
+    region: str
+    month: int | str
+    statistic: str
+
+    @property
+    def row(self):
+        """The number that was asked for, with its interval."""
+        rows = self.rows
+        return rows[rows["region"] == self.region].iloc[0]
+
+    @property
+    def rows(self):
+        """The budget of the month."""
+        return self.product.rows(self.regions, self.month)
+
+
+class Atlas(pn.viewable.Viewer):
+    """
+    A page of published maps: choose one, a region and a month; read the number, its interval and how far to trust it.
+
+    What is chosen are the parameters `product` (name of a map's folder), `regions`, `region`, `month` (1..12 or
+    "annual") and `statistic`; a value that the map does not have gives way to the first that it has.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Of maps, as `aqqua_science.apps.catalogue.read_maps` takes it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> Atlas(tempfile.mkdtemp()).products
+    {}
+    """
+
+    product = param.Parameter(doc="Name of a map's folder.")
+    regions = param.Parameter(doc="Name of a set of regions.")
+    region = param.Parameter(GLOBAL, doc="Name of a region, or `global`.")
+    month = param.Parameter(ANNUAL, doc="1..12, or `annual`.")
+    statistic = param.Parameter("mean", doc="What of the field is drawn.")
+    view = param.Parameter(precedence=-1, doc="A `View`: all of the above, once they fit each other.")
+    status = param.String(precedence=-1, doc="What the page is busy with.")
+
+    def __init__(self, folder):
+        super().__init__()
+        self.products, self.refused = read_maps(folder)
+        self._folder = Path(folder).resolve().name
+        self._note = ""
+        self._selects = {
+            name: pn.widgets.Select(name=label, width=None, styles={"flex": width}, margin=(4, 12, 4, 0))
+            for name, label, width in zip(STATE, _LABELS, _WIDTHS, strict=True)
+        }
+        for name, select in self._selects.items():
+            select.param.watch(lambda event, name=name: self.param.update(**{name: event.new}), "value")
+        self._settle()
+
+    @param.depends(*STATE, watch=True)
+    def _settle(self):
+        """Let what is chosen fit the map, and the menus offer what the map has."""
+        if not self.products:
+            return
+        if self.product is not None and str(self.product) not in self.products:
+            self._note = f"There is no map {str(self.product)!r} here; this is the first of those that are."
+        elif self.view is not None and self.view.product.name != self.product:
+            self._note = ""
+        labels = {"product": {name: product.title for name, product in self.products.items()}}
+        chosen = {"product": _fitting(self.product, labels["product"])}
+        product = self.products[chosen["product"]]
+        labels["regions"] = {regions: set_name(regions) for regions in product.region_sets}
+        chosen["regions"] = _fitting(self.regions, labels["regions"])
+        labels["region"] = {region: region_name(region) for region in product.regions(chosen["regions"])}
+        labels["month"] = {month: month_name(month).capitalize() for month in product.months}
+        labels["statistic"] = STATISTICS if product.has_field else {"mean": STATISTICS["mean"]}
+        chosen |= {name: _fitting(getattr(self, name), labels[name]) for name in ("region", "month", "statistic")}
+        for name, select in self._selects.items():
+            select.param.update(options=_options(labels[name]), value=chosen[name], disabled=len(labels[name]) == 1)
+        self.param.update(**chosen, view=View(product, *list(chosen.values())[1:]))
+
+    def panel(self):
+        """
+        Lay out the atlas for a notebook or for another page.
+
+        Returns
+        -------
+        panel.Column
+        """
+        if not self.products:
+            text = f"<h1>Nothing to show</h1><p>The folder {escape(self._folder)} holds no map that can be shown. "
+            text += "Each map is a folder with a result.json, as <code>aqqua map RECIPE.toml</code> writes it.</p>"
+            return pn.Column(_html(text), _html(refusals_html(self.refused)), sizing_mode="stretch_width")
+        tabs = pn.Tabs(
+            ("Budget", _html(self._bound(_budget))),
+            ("The year", self._bound(_year)),
+            ("Published values", _html(self._bound(_published))),
+            ("How it was made", _html(self._bound(_report))),
+            ("Credit and downloads", pn.Column(_html(self._bound(_credit)), self._downloads())),
+            dynamic=True,
+            styles={"flex": "1 1 26rem", "min-width": "0"},
+        )
+        picture = pn.panel(
+            self._bound(self._map), loading_indicator=True, styles={"flex": "1 1 30rem", "min-width": "0"}
+        )
+        return pn.Column(
+            pn.FlexBox(*self._selects.values(), sizing_mode="stretch_width", align_items="end"),
+            _html(self._bound(self._headline)),
+            _html(pn.bind(_status, self.param.status)),
+            pn.FlexBox(picture, tabs, sizing_mode="stretch_width", gap="0 2rem"),
+            _html(refusals_html(self.refused)),
+            sizing_mode="stretch_width",
+        )
+
+    def page(self):
+        """
+        Make a page of its own, whose address holds what is chosen.
+
+        Returns
+        -------
+        panel.template.BootstrapTemplate
+            Loads nothing from outside the server.
+        """
+        if pn.state.location and self.products:
+            pn.state.location.sync(self, STATE)
+            pn.state.onload(lambda: pn.state.location.update_query(**self._address))
+        page = pn.template.BootstrapTemplate(title="Atlas of plankton maps", header_background="#0b3c5d")
+        if self.products:
+            page.header.append(_html(self._bound(self._theme_link), margin=(0, 12)))
+        page.main.append(self.panel())
+        return page
+
+    def servable(self, title=None, **_):
+        """
+        Serve the page by `panel serve`.
+
+        Parameters
+        ----------
+        title : str, optional
+            Of the browser's tab.
+
+        Returns
+        -------
+        panel.template.BootstrapTemplate
+        """
+        return self.page().servable(title=title)
+
+    def __panel__(self):
+        return self.panel()
+
+    def _bound(self, function):
+        return pn.bind(function, self.param.view)
+
+    def _headline(self, view):
+        note = f"<p>{escape(self._note)}</p>" if self._note else ""
+        return f"{note}<h1>{escape(view.product.title)}</h1>{headline_html(view.product, view.row)}"
+
+    def _map(self, view):
+        """The layer where there is a field, else the picture that came along, else words."""
+        told, product = "", view.product
+        if product.has_field:
+            self.status = "Drawing the map ..."
+            try:
+                picture = draw_layer(product.files["field.nc"], statistic=view.statistic, month=view.month)
+            except (OSError, ValueError, KeyError) as error:
+                told = f"<p class='caution'>field.nc cannot be drawn: {escape(str(error))}</p>"
+            else:
+                alt = f"Map, {STATISTICS[view.statistic].lower()}, {month_name(view.month)}: {product.title}"
+                return pn.Column(_png(picture, alt), _html(f"<p class='quiet'>{_CAPTIONS[view.statistic]}</p>"))
+            finally:
+                self.status = ""
+        else:
+            command = escape(remaking_command(product, self._folder))
+            told = (
+                "<p class='quiet'>This is the picture that came with the map. Its field, from which months and other "
+            )
+            told += f"statistics are drawn, is made by <code>{command}</code>.</p>"
+        if "map.png" not in product.files:
+            return pn.Column(_html(f"<p>There is no picture of this map.</p>{told}"))
+        return pn.Column(_png(product.files["map.png"].read_bytes(), product.pictures["map.png"]), _html(told))
+
+    @property
+    def _address(self):
+        """What the address of the page says of the view."""
+        return {named: str(getattr(self, name)) for name, named in STATE.items()}
+
+    def _theme_link(self, _):
+        """A link to the same view by day or by night."""
+        other = "default" if pn.config.theme == "dark" else "dark"
+        address = escape(urlencode(self._address | {"theme": other}))
+        return f'<a href="?{address}" style="color:inherit">{"Light" if other == "default" else "Dark"} colours</a>'
+
+    def _downloads(self):
+        budget = pn.widgets.FileDownload(
+            callback=pn.bind(_budget_csv, self.param.view),
+            filename=self._bound(lambda view: f"{view.product.name}_budget.csv"),
+            label="Download the budget (CSV)",
+        )
+        field = pn.widgets.FileDownload(
+            callback=pn.bind(lambda view: view.product.files["field.nc"], self.param.view),
+            filename=self._bound(lambda view: f"{view.product.name}.nc"),
+            label="Download the field (NetCDF)",
+            visible=self._bound(lambda view: view.product.has_field),
+        )
+        return pn.FlexBox(budget, field)
+
+
+_CAPTIONS = {
+    "mean": "Mean of the members, before the correction that the estimate of the total has. Hatched: extrapolated.",
+    "width": "Width of the interval in which a new sample of the cell would lie.",
+    "extrapolation": "How unlike the samples the environment is. Hatched: outside the area of applicability "
+    "(Meyer and Pebesma 2021), where the map is extrapolated.",
+}
+
+
+def _fitting(value, options):
+    """The option that a value names, in an address of the page too; else the first."""
+    return next((option for option in options if str(option) == str(value)), next(iter(options)))
+
+
+def _options(labels):
+    """Label -> value, as menus want it; labels that come twice are told apart by their values."""
+    shown = list(labels.values())
+    return {label if shown.count(label) == 1 else f"{label} ({value})": value for value, label in labels.items()}
+
+
+def _html(content, **options):
+    """A pane of our own HTML in our own style."""
+    options = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [STYLE.read_text("utf-8")]} | options
+    content = _styled(content) if isinstance(content, str) else pn.bind(_styled, content)
+    return pn.pane.HTML(content, **options)
+
+
+def _styled(content):
+    return content and f'<div class="atlas">{content}</div>'
+
+
+def _png(content, alt):
+    return pn.pane.PNG(content, alt_text=alt, sizing_mode="scale_width", margin=0, styles={"background": "white"})
+
+
+def _status(text):
+    return f'<p class="quiet status" role="status">{text}</p>'
+
+
+def _budget(view):
+    return budget_table(view.product, view.rows, chosen=view.row)
+
+
+def _year(view):
+    months = [month for month in view.product.months if month != ANNUAL]
+    rows = view.product.budget
+    rows = rows[(rows["region"] == view.region) & rows["month"].isin(months)]
+    if len(rows) < 2:
+        return pn.Column(_html("<p>This map stands for the whole year: it has no months.</p>"))
+    chosen = view.row if view.month != ANNUAL else None
+    return pn.Column(
+        pn.pane.Bokeh(year_figure(rows, month=view.month), sizing_mode="stretch_width"),
+        _html(budget_table(view.product, rows.sort_values("month"), chosen=chosen)),
+        sizing_mode="stretch_width",
+    )
+
+
+def _published(view):
+    return reference_table(view.product)
+
+
+def _report(view):
+    pictures = {name: _data_address(view.product.files[name]) for name in view.product.pictures if name != "map.png"}
+    return report_html(view.product, pictures) or "<p>No report came with this map.</p>"
+
+
+def _data_address(path):
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _credit(view):
+    return credit_html(view.product)
+
+
+def _budget_csv(view):
+    return io.StringIO(view.product.budget.to_csv(index=False))
