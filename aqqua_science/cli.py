@@ -18,13 +18,17 @@ from aqqua_science.terminal import (
     resumable,
     run_and_draw,
     say_what_next,
+    show_atlas,
     stop,
     tell,
     tell_benchmark,
     tell_classes,
     tell_facts,
+    tell_faults,
+    tell_findings,
     tell_ingest,
     tell_run,
+    tell_written,
 )
 
 app = typer.Typer(
@@ -193,14 +197,7 @@ def audit(
     findings = audit_(found, land=on_land)
     page = out or store / "audit.html"
     write_audit_page(findings, found, page)
-    counts = {kind: int(n) for kind, n in findings["kind"].value_counts(sort=False).items()}
-    if as_json:
-        print(json.dumps({"images": len(found), "findings": counts}))
-        return
-    print(f"{len(found):,} images, {len(findings):,} findings")
-    for kind, n in counts.items():
-        print(f"  {kind:17} {n:,}")
-    print(f"  page              {page}")
+    tell_findings(found, findings, page, as_json)
 
 
 @app.command()
@@ -229,13 +226,7 @@ def export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         written = ecotaxa.write(table, found, to, overwrite=overwrite)
-    if as_json:
-        print(json.dumps({"files": json.loads(written.to_json(orient="records"))}, ensure_ascii=False))
-        return
-    for row in written.to_dict("records"):
-        print(f"{row['file']}: {row['objects']:,} objects, {row['images']:,} images, {row['tables']:,} tables")
-        for remark in row["remarks"]:
-            print(f"  {remark}")
+    tell_written(written, as_json)
 
 
 @app.command()
@@ -250,14 +241,7 @@ def check(
 
     faults = ecotaxa.validate(bundle)
     rows = faults[["file", "line", "rule", "message"]].to_dict("records")
-    if as_json:
-        rows = [row | {"line": int(row["line"])} for row in rows]
-        print(json.dumps({"ok": not rows, "faults": rows}, ensure_ascii=False))
-    else:
-        for row in rows:
-            where = f"{row['file']}, line {row['line']}" if row["line"] else row["file"] or bundle
-            print(f"{where}: {row['message']} [{row['rule']}]")
-        print(f"{len(rows)} fault{'s' * (len(rows) > 1)}" if rows else f"{bundle} can be imported into EcoTaxa.")
+    tell_faults(rows, bundle, as_json)
     if rows:
         raise SystemExit(1)
 
@@ -392,6 +376,20 @@ def benchmark(
             answers = known_answers(predictions, encoder)
             found = score_entry(stores, answers, name=name or predictions.stem, **told)
     tell_benchmark(found, out, as_json)
+
+
+@app.command()
+def atlas(
+    maps: Annotated[Path, typer.Argument(help="Folder of maps, each a folder as `aqqua map` writes it.")],
+    port: Annotated[int, typer.Option(help="Port of this machine; 0 takes any that is free.", min=0, max=65535)] = 5006,
+    export: Annotated[Path | None, typer.Option(help="Write pages into this folder instead of serving them.")] = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+):
+    """Show maps with their budgets and origins to people with a browser, on this machine or as pages for any server."""
+    if not maps.is_dir():
+        stop(f"there is no folder {maps}. Pass the one that holds the folders of maps.", code=2)
+    show_atlas(maps, export, port=port, as_json=as_json, overwrite=overwrite)
 
 
 @app.command()

@@ -252,6 +252,73 @@ def _score_text(score):
     return None if score["value"] is None else f"{score['value']:.3f}{span}"
 
 
+def tell_findings(store, findings, page, as_json):
+    """What an audit found."""
+    counts = {kind: int(n) for kind, n in findings["kind"].value_counts(sort=False).items()}
+    if as_json:
+        print(json.dumps({"images": len(store), "findings": counts}))
+        return
+    print(f"{len(store):,} images, {len(findings):,} findings")
+    for kind, n in counts.items():
+        print(f"  {kind:17} {n:,}")
+    print(f"  page              {page}")
+
+
+def tell_faults(rows, bundle, as_json):
+    """What keeps a bundle out of EcoTaxa."""
+    if as_json:
+        rows = [row | {"line": int(row["line"])} for row in rows]
+        print(json.dumps({"ok": not rows, "faults": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        where = f"{row['file']}, line {row['line']}" if row["line"] else row["file"] or bundle
+        print(f"{where}: {row['message']} [{row['rule']}]")
+    print(f"{len(rows)} fault{'s' * (len(rows) > 1)}" if rows else f"{bundle} can be imported into EcoTaxa.")
+
+
+def tell_written(written, as_json):
+    """Which bundles were written, with what in them."""
+    if as_json:
+        print(json.dumps({"files": json.loads(written.to_json(orient="records"))}, ensure_ascii=False))
+        return
+    for row in written.to_dict("records"):
+        print(f"{row['file']}: {row['objects']:,} objects, {row['images']:,} images, {row['tables']:,} tables")
+        for remark in row["remarks"]:
+            print(f"  {remark}")
+
+
+def show_atlas(maps, export, *, port, as_json, overwrite):
+    """Write an atlas as pages, or serve it until somebody stops it."""
+    from aqqua_science.optional import require
+
+    try:
+        if export is not None:
+            from aqqua_science.apps.export import export_site
+
+            tell_atlas(export_site(maps, export, overwrite=overwrite), export / "index.html", as_json)
+            return
+        require("panel", for_="apps")
+        from aqqua_science.apps.atlas import Atlas
+        from aqqua_science.apps.serving import open_server
+
+        server = open_server(lambda: Atlas(maps).page(), port=port, title="Atlas of plankton maps")
+    except (FileExistsError, ValueError) as error:
+        stop(str(error).replace("overwrite=True", "--overwrite"), code=2)
+    tell_atlas(Atlas(maps).catalogue, f"http://{server.address}:{server.port}", as_json)
+    server.run_until_shutdown()
+
+
+def tell_atlas(catalogue, address, as_json):
+    """Where an atlas is to be seen, and what is not in it."""
+    if as_json:
+        told = {"maps": list(catalogue.products), "refused": catalogue.refused, "address": str(address)}
+        print(json.dumps(told, ensure_ascii=False), flush=True)
+        return
+    print(f"{len(catalogue.products)} maps: {address}", flush=True)
+    for name, reason in catalogue.refused.items():
+        print(f"  not shown         {name}: {reason}", flush=True)
+
+
 def tell_facts(as_json):
     """Print what a bug report needs."""
     import os

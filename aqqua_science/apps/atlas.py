@@ -72,7 +72,7 @@ class Atlas(pn.viewable.Viewer):
     Examples
     --------
     >>> import tempfile
-    >>> Atlas(tempfile.mkdtemp()).products
+    >>> Atlas(tempfile.mkdtemp()).catalogue.products
     {}
     """
 
@@ -86,7 +86,7 @@ class Atlas(pn.viewable.Viewer):
 
     def __init__(self, folder):
         super().__init__()
-        self.products, self.refused = read_maps(folder)
+        self.catalogue = read_maps(folder)
         self._folder = Path(folder).resolve().name
         self._note = ""
         self._selects = {
@@ -100,15 +100,15 @@ class Atlas(pn.viewable.Viewer):
     @param.depends(*STATE, watch=True)
     def _settle(self):
         """Let what is chosen fit the map, and the menus offer what the map has."""
-        if not self.products:
+        if not self.catalogue.products:
             return
-        if self.product is not None and str(self.product) not in self.products:
+        if self.product is not None and str(self.product) not in self.catalogue.products:
             self._note = f"There is no map {str(self.product)!r} here; this is the first of those that are."
         elif self.view is not None and self.view.product.name != self.product:
             self._note = ""
-        labels = {"product": {name: product.title for name, product in self.products.items()}}
+        labels = {"product": {name: product.title for name, product in self.catalogue.products.items()}}
         chosen = {"product": _fitting(self.product, labels["product"])}
-        product = self.products[chosen["product"]]
+        product = self.catalogue.products[chosen["product"]]
         labels["regions"] = {regions: set_name(regions) for regions in product.region_sets}
         chosen["regions"] = _fitting(self.regions, labels["regions"])
         labels["region"] = {region: region_name(region) for region in product.regions(chosen["regions"])}
@@ -127,10 +127,10 @@ class Atlas(pn.viewable.Viewer):
         -------
         panel.Column
         """
-        if not self.products:
+        if not self.catalogue.products:
             text = f"<h1>Nothing to show</h1><p>The folder {escape(self._folder)} holds no map that can be shown. "
             text += "Each map is a folder with a result.json, as <code>aqqua map RECIPE.toml</code> writes it.</p>"
-            return pn.Column(_html(text), _html(refusals_html(self.refused)), sizing_mode="stretch_width")
+            return pn.Column(_html(text), _html(refusals_html(self.catalogue.refused)), sizing_mode="stretch_width")
         tabs = pn.Tabs(
             ("Budget", _html(self._bound(_budget))),
             ("The year", self._bound(_year)),
@@ -148,7 +148,7 @@ class Atlas(pn.viewable.Viewer):
             _html(self._bound(self._headline)),
             _html(pn.bind(_status, self.param.status)),
             pn.FlexBox(picture, tabs, sizing_mode="stretch_width", gap="0 2rem"),
-            _html(refusals_html(self.refused)),
+            _html(refusals_html(self.catalogue.refused)),
             sizing_mode="stretch_width",
         )
 
@@ -161,11 +161,11 @@ class Atlas(pn.viewable.Viewer):
         panel.template.BootstrapTemplate
             Loads nothing from outside the server.
         """
-        if pn.state.location and self.products:
+        if pn.state.location and self.catalogue.products:
             pn.state.location.sync(self, STATE)
             pn.state.onload(lambda: pn.state.location.update_query(**self._address))
         page = pn.template.BootstrapTemplate(title="Atlas of plankton maps", header_background="#0b3c5d")
-        if self.products:
+        if self.catalogue.products:
             page.header.append(_html(self._bound(self._theme_link), margin=(0, 12)))
         page.main.append(self.panel())
         return page
