@@ -88,9 +88,9 @@ class Atlas(pn.viewable.Viewer):
         super().__init__()
         self.catalogue = read_maps(folder)
         self._folder = Path(folder).resolve().name
-        self._note = ""
+        self._note, self._settling = "", False
         self._selects = {
-            name: pn.widgets.Select(name=label, width=None, styles={"flex": width}, margin=(4, 12, 4, 0))
+            name: pn.widgets.Select(label=label, width=None, styles={"flex": width}, margin=(4, 12, 4, 0))
             for name, label, width in zip(STATE, _LABELS, _WIDTHS, strict=True)
         }
         for name, select in self._selects.items():
@@ -100,12 +100,18 @@ class Atlas(pn.viewable.Viewer):
     @param.depends(*STATE, watch=True)
     def _settle(self):
         """Let what is chosen fit the map, and the menus offer what the map has."""
-        if not self.catalogue.products:
+        if self._settling or not self.catalogue.products:
             return
-        if self.product is not None and str(self.product) not in self.catalogue.products:
-            self._note = f"There is no map {str(self.product)!r} here; this is the first of those that are."
-        elif self.view is not None and self.view.product.name != self.product:
-            self._note = ""
+        self._settling = True
+        try:
+            self._fit()
+        finally:
+            self._settling = False
+
+    def _fit(self):
+        known = self.product is None or str(self.product) in self.catalogue.products
+        asked = escape(repr(str(self.product)))
+        self._note = "" if known else f"<p>There is no map {asked} here; this is the first of those that are.</p>"
         labels = {"product": {name: product.title for name, product in self.catalogue.products.items()}}
         chosen = {"product": _fitting(self.product, labels["product"])}
         product = self.catalogue.products[chosen["product"]]
@@ -192,8 +198,7 @@ class Atlas(pn.viewable.Viewer):
         return pn.bind(function, self.param.view)
 
     def _headline(self, view):
-        note = f"<p>{escape(self._note)}</p>" if self._note else ""
-        return f"{note}<h1>{escape(view.product.title)}</h1>{headline_html(view.product, view.row)}"
+        return f"{self._note}<h1>{escape(view.product.title)}</h1>{headline_html(view.product, view.row)}"
 
     def _map(self, view):
         """The layer where there is a field, else the picture that came along, else words."""

@@ -57,6 +57,8 @@ class Product:
         What a reader must know before the numbers.
     credit, licence : str
         Empty where the recipe tells none.
+    report : str
+        How the map was made and how sure it is, as Markdown; empty where nobody wrote it.
     files : dict
         Name -> path, of those of `FILES` that are there.
     """
@@ -69,6 +71,7 @@ class Product:
     cautions: list
     credit: str
     licence: str
+    report: str
     files: dict
 
     @property
@@ -80,11 +83,6 @@ class Product:
     def pictures(self):
         """Name -> what it shows, of the figures that are there."""
         return {name: f"{text}: {self.title}" for name, text in PICTURES.items() if name in self.files}
-
-    @property
-    def report(self):
-        """How the map was made and how sure it is, as Markdown; empty where nobody wrote it."""
-        return self.files["report.md"].read_text("utf-8") if "report.md" in self.files else ""
 
     @property
     def region_sets(self):
@@ -163,6 +161,9 @@ def _read_product(place, root):
         if not path.resolve().is_relative_to(root):
             msg = f"{name} leads out of the folder of maps; copy the file in place of the link"
             raise ValueError(msg)
+        if name in PICTURES and not _is_png(path):
+            msg = f"{name} is no PNG picture; make the map again"
+            raise ValueError(msg)
     result = _Result.model_validate(json.loads(files["result.json"].read_text("utf-8")))
     return Product(
         name=place.name,
@@ -173,8 +174,15 @@ def _read_product(place, root):
         cautions=_cautions(result),
         credit=_credit(result.provenance),
         licence=result.provenance.recipe.licence,
+        report=files["report.md"].read_text("utf-8", errors="replace") if "report.md" in files else "",
         files=files,
     )
+
+
+def _is_png(path):
+    with path.open("rb") as file:
+        start = file.read(24)
+    return len(start) == 24 and start.startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def _cautions(result):

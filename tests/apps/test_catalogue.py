@@ -1,7 +1,6 @@
 """Which maps are shown, with which numbers, and what is said of those that are not."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,6 @@ from aqqua_science.apps.catalogue import read_maps
 
 MAPS = Path(__file__).parents[2] / "maps"
 COMMITTED = sorted(path.parent.name for path in MAPS.glob("*/result.json"))
-
-
-@pytest.fixture
-def maps(tmp_path):
-    """A folder with one map of the repository, to be spoilt."""
-    shutil.copytree(MAPS / "poc_flux_100m", tmp_path / "maps" / "flux")
-    return tmp_path / "maps"
 
 
 def spoil(folder, **changes):
@@ -117,6 +109,12 @@ def test_no_file_outside_the_folder_is_reached(maps, tmp_path):
     (maps / "flux" / "report.md").symlink_to(tmp_path / "secret.md")
     assert read_maps(maps).products == {}
     assert "report.md leads out" in read_maps(maps).refused["flux"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<svg onload='alert(1)'/>" * 9])
+def test_a_picture_that_is_none_is_told(maps, content):
+    (maps / "flux" / "map.png").write_bytes(content)
+    assert "map.png is no PNG" in read_maps(maps).refused["flux"]
 
 
 def test_a_folder_that_is_a_link_elsewhere_is_refused(maps):

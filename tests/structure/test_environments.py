@@ -26,6 +26,7 @@ CONDA_NAMES = {
     "blosc2": "python-blosc2",
     "lmdb": "python-lmdb",
     "duckdb": "python-duckdb",
+    "playwright": "playwright-python",
 }
 """Where conda-forge calls a package otherwise than pyproject.toml."""
 
