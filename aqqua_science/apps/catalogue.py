@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from aqqua_science.habitat.budget_text import full_interval
 from aqqua_science.habitat.report import has_skill
 
 PICTURES = {
@@ -51,6 +52,8 @@ class Product:
         `sampled_share`, `area_m2`, `regions` (the set that a region belongs to) and what else the result holds.
     references : list of dict
         Published values: `value`, `units`, `source`.
+    full_interval : dict or None
+        ``low`` and ``high`` of the whole over the year, with all sources of uncertainty that the recipe names.
     extrapolated : float or None
         Share of the mapped area outside the area of applicability.
     cautions : list of str
@@ -67,6 +70,7 @@ class Product:
     title: str
     budget: pd.DataFrame
     references: list
+    full_interval: dict | None
     extrapolated: float | None
     cautions: list
     credit: str
@@ -170,6 +174,7 @@ def _read_product(place, root):
         title=result.title,
         budget=pd.DataFrame([row.model_dump() for row in result.budget]),
         references=[reference.model_dump() for reference in result.references],
+        full_interval=full_interval({"uncertainty": [source.model_dump() for source in result.uncertainty]}),
         extrapolated=result.extrapolated_area_fraction,
         cautions=_cautions(result),
         credit=_credit(result.provenance),
@@ -192,10 +197,11 @@ def _cautions(result):
     if result.interval.warning:
         found.append(f"The interval is not claimed to cover: {result.interval.warning}.")
     schemes = [scheme.model_dump() for scheme in result.validation]
-    if any(scheme["scheme"] == "blocks" for scheme in schemes) and not has_skill({"validation": schemes}):
+    known = {"validation": schemes, "interval": {"n_blocks": result.interval.n_blocks}}
+    if result.interval.n_blocks and any(s["scheme"] == "blocks" for s in schemes) and not has_skill(known):
         found.append(
-            "No skill: held out by region, amounts do not correlate with their predictions. "
-            "Do not use the map's pattern."
+            "No skill that is more than chance: held out by region, amounts or their ranks do not correlate with their "
+            "predictions. Do not use the map's pattern."
         )
     return found
 
@@ -252,6 +258,12 @@ class _Scheme(_Part):
 
 class _Interval(_Part):
     warning: str = ""
+    n_blocks: int = 0
+
+
+class _Source(_Part):
+    low: float
+    high: float
 
 
 class _Recipe(_Part):
@@ -272,6 +284,7 @@ class _Result(_Part):
     validation: list[_Scheme] = []
     extrapolated_area_fraction: Share | None = None
     interval: _Interval = _Interval()
+    uncertainty: list[_Source] = []
     provenance: _Provenance = _Provenance()
 
     @model_validator(mode="after")

@@ -31,7 +31,11 @@ def budget_table(product, rows, *, chosen=None):
     by_month = rows["region"].nunique() == 1 and len(rows) > 1
     units = format_units(product.budget["units"].iloc[0])
     level = 100 * rows["level"].iloc[0]
-    head = ["month" if by_month else "region", f"estimate ({units})" if units else "estimate", f"{level:g} % interval"]
+    head = [
+        "month" if by_month else "region",
+        f"estimate ({units})" if units else "estimate",
+        _interval_name(level, product),
+    ]
     head += ["map before correction", "million km²", "in sampled blocks"]
     body = []
     for index, row in rows.iterrows():
@@ -59,14 +63,15 @@ def reference_table(product):
     if not product.references:
         return "<p>The recipe names no published value to compare with.</p>"
     row = product.whole
+    judged = product.full_interval or row
     body = []
     for told in product.references:
-        inside = "not known" if row["low"] != row["low"] else "no"
-        inside = "yes" if row["low"] <= told["value"] <= row["high"] else inside
+        inside = "not known" if judged["low"] != judged["low"] else "no"
+        inside = "yes" if judged["low"] <= told["value"] <= judged["high"] else inside
         cells = [amount_text(told["value"], with_readable_units(told)), f"{row['median'] / told['value']:.2f}", inside]
         body.append((told["source"], cells, False))
     head = ["source", "published", "our estimate, times that", "inside our interval"]
-    return table(head, body, caption=f"Beside our {estimate_text(with_readable_units(row))}")
+    return table(head, body, caption=f"Beside our {estimate_text(with_readable_units(row), product.full_interval)}")
 
 
 def table(head, body, *, caption):
@@ -221,6 +226,10 @@ _MARKDOWN.add_render_rule(
     "table_open", lambda *_: '<div class="wide" role="region" tabindex="0" aria-label="Table"><table>'
 )
 _MARKDOWN.add_render_rule("table_close", lambda *_: "</table></div>\n")
+
+
+def _interval_name(level, product):
+    return f"{level:g} % interval" + (", sampling alone" if product.full_interval else "")
 
 
 def _interval(row):

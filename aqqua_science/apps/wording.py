@@ -92,11 +92,13 @@ def headline(product, row):
     >>> import pandas as pd
     >>> row = {"region": "global", "month": "annual", "median": 0.098, "low": 0.073, "high": 0.132, "level": 0.9,
     ...        "units": "PgC", "area_m2": 3.4e14, "sampled_share": 0.68}
-    >>> headline(types.SimpleNamespace(extrapolated=0.018), pd.Series(row))
-    'Whole map, whole year: 0.098 PgC (90 % interval 0.073-0.132) over 340 million km²; 68 % of it lies in blocks with
-    samples. 1.8 % of the mapped area is extrapolated.'
+    >>> product = types.SimpleNamespace(extrapolated=0.018, full_interval={"low": 0.044, "high": 0.216})
+    >>> headline(product, pd.Series(row))
+    'Whole map, whole year: 0.098 PgC (90 % interval 0.044-0.216; from sampling alone 0.073-0.132) over 340 million km²;
+    68 % of it lies in blocks with samples. 1.8 % of the mapped area is extrapolated.'
     """
-    text = f"{region_name(row['region'])}, {month_name(row['month'])}: {estimate_text(with_readable_units(row))}"
+    full = product.full_interval if (row["region"], row["month"]) == (GLOBAL, ANNUAL) else None
+    text = f"{region_name(row['region'])}, {month_name(row['month'])}: {estimate_text(with_readable_units(row), full)}"
     if row["area_m2"] == row["area_m2"]:
         text += f" over {number(row['area_m2'] / 1e12)} million km²"
     if row["sampled_share"] == row["sampled_share"]:

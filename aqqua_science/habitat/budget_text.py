@@ -93,7 +93,7 @@ def number(value):
     return f"{float(digits):,.0f}" if abs(value) >= 1000 and abs(value) < 1e6 else digits
 
 
-def estimate_text(row):
+def estimate_text(row, full=None):
     """
     An estimate with its interval and units.
 
@@ -101,6 +101,8 @@ def estimate_text(row):
     ----------
     row : dict
         Of a budget.
+    full : dict, optional
+        Of `full_interval`: the interval with all sources, which then stands before that from the sampling alone.
 
     Returns
     -------
@@ -108,13 +110,18 @@ def estimate_text(row):
 
     Examples
     --------
-    >>> estimate_text({"median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"})
+    >>> row = {"median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"}
+    >>> estimate_text(row)
     '0.08 PgC (90 % interval 0.06-0.1)'
+    >>> estimate_text(row, {"low": 0.05, "high": 0.12})
+    '0.08 PgC (90 % interval 0.05-0.12; from sampling alone 0.06-0.1)'
     """
     value = amount_text(row["median"], row)
     if row["low"] is None or row["low"] != row["low"]:
         return f"{value} (no interval)"
-    return f"{value} ({100 * row['level']:g} % interval {number(row['low'])}-{number(row['high'])})"
+    alone = f"{number(row['low'])}-{number(row['high'])}"
+    told = alone if full is None else f"{number(full['low'])}-{number(full['high'])}; from sampling alone {alone}"
+    return f"{value} ({100 * row['level']:g} % interval {told})"
 
 
 def full_interval(result):
@@ -154,19 +161,8 @@ def headline_text(result):
     Returns
     -------
     str
-        With all sources first, where the recipe names some, and from the sampling alone.
-
-    Examples
-    --------
-    >>> row = {"region": "global", "month": "annual", "median": 0.08, "low": 0.06, "high": 0.1, "level": 0.9, "units": "PgC"}
-    >>> headline_text({"budget": [row], "uncertainty": [{"low": 0.05, "high": 0.12}]})
-    '0.08 PgC (90 % interval 0.05-0.12; from sampling alone 0.06-0.1)'
     """
-    row, full = global_row(result), full_interval(result)
-    if full is None:
-        return estimate_text(row)
-    alone = f"; from sampling alone {number(row['low'])}-{number(row['high'])})"
-    return estimate_text(row | full).removesuffix(")") + alone
+    return estimate_text(global_row(result), full_interval(result))
 
 
 def amount_text(value, row):
