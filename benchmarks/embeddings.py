@@ -1,9 +1,9 @@
 """
 What pretrained embeddings know, against an untrained network, measured features and square images, on real images.
 
-`python -m benchmarks.embeddings OUT [--parts main scale left-out ablations] [--seeds 5] [--steps 600]` trains every
-variant for every seed and writes OUT/scores.jsonl, a line for each; it goes on where it stopped, or from a copy of
-benchmarks/scores/embeddings.jsonl. `--table` prints the tables of what is there.
+`python -m benchmarks.embeddings OUT [--parts main scale left-out ablations] [--seeds 5] [--steps 600] [--vit pico]`
+trains every variant for every seed and writes OUT/scores.jsonl, a line for each; it goes on where it stopped, or from a
+copy of benchmarks/scores/embeddings.jsonl. `--table` prints the tables of what is there.
 """
 
 import argparse
@@ -91,7 +91,7 @@ ABLATIONS = {
 PARTS = {"main": MAIN, "scale": SCALE, "left-out": LEFT_OUT, "ablations": {"ours": {}} | ABLATIONS}
 
 
-def settings_of(variant, *, seed, steps):
+def settings_of(variant, *, seed, steps, vit=BASE["vit"]):
     """
     Put together what a variant is trained with.
 
@@ -99,6 +99,7 @@ def settings_of(variant, *, seed, steps):
     ----------
     variant : str
     seed, steps : int
+    vit : str
 
     Returns
     -------
@@ -106,7 +107,7 @@ def settings_of(variant, *, seed, steps):
     """
     changes = next(part[variant] for part in PARTS.values() if variant in part)
     views = BASE["views"] | changes.get("views", {})
-    return PretrainConfig(**(BASE | changes | {"views": views, "seed": seed, "steps": steps}))
+    return PretrainConfig(**(BASE | changes | {"views": views, "seed": seed, "steps": steps, "vit": vit}))
 
 
 def whole_store(out):
@@ -148,7 +149,7 @@ def parts_of(store, seed):
     return found
 
 
-def train(store, parts, out, *, variant, seed, steps):
+def train(store, parts, out, *, variant, config):
     """
     Pretrain a variant on images that are not held back, at most `MOST` of an instrument.
 
@@ -159,7 +160,8 @@ def train(store, parts, out, *, variant, seed, steps):
         As `parts_of` gives it.
     out : pathlib.Path
     variant : str
-    seed, steps : int
+    config : PretrainConfig
+        Of `settings_of`.
 
     Returns
     -------
@@ -169,11 +171,11 @@ def train(store, parts, out, *, variant, seed, steps):
     kept = np.setdiff1d(np.arange(len(store)), held)
     if variant.startswith("without "):
         kept = kept[(store.table["instrument"] != variant.removeprefix("without ")).to_numpy()[kept]]
-    by_instrument = store.table["instrument"].iloc[np.random.default_rng(seed).permutation(kept)]
+    by_instrument = store.table["instrument"].iloc[np.random.default_rng(config.seed).permutation(kept)]
     kept = np.sort(by_instrument.groupby(by_instrument).head(MOST).index)
     out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"row": kept}).to_parquet(out / "draw.parquet")
-    run = pretrain(store, settings_of(variant, seed=seed, steps=steps), out=out / "run", draw=out / "draw.parquet")
+    run = pretrain(store, config, out=out / "run", draw=out / "draw.parquet")
     return load(run.path)
 
 
@@ -320,7 +322,7 @@ def _embed(vit, images, sizes):
     return np.concatenate([vit(pack(patches[k : k + 64])).cls.numpy() for k in range(0, len(patches), 64)])
 
 
-def run_part(part, store, out, *, seeds, steps):
+def run_part(part, store, out, *, seeds, steps, vit):
     """
     Train and score what is not yet there of one part.
 
@@ -331,18 +333,19 @@ def run_part(part, store, out, *, seeds, steps):
     out : pathlib.Path
     seeds : list of int
     steps : int
+    vit : str
     """
-    done = {(line["variant"], line["seed"], line["steps"]) for line in read_lines(out / "scores.jsonl")}
-    wanted = [(v, s) for s in seeds for v in PARTS[part] if (v, s, steps) not in done]
+    keys = ("variant", "seed", "steps", "vit")
+    done = {tuple(({"vit": BASE["vit"]} | line)[key] for key in keys) for line in read_lines(out / "scores.jsonl")}
+    wanted = [(v, s) for s in seeds for v in PARTS[part] if (v, s, steps, vit) not in done]
     for variant, seed in progress_bar(wanted, desc=part):
-        parts, config = parts_of(store, seed), settings_of(variant, seed=seed, steps=steps)
+        parts, config = parts_of(store, seed), settings_of(variant, seed=seed, steps=steps, vit=vit)
+        folder = out / f"{variant}-{seed}-{steps}-{vit}".replace(" ", "-")
         start = time.perf_counter()
-        vit = train(
-            store, parts, out / f"{variant}-{seed}-{steps}".replace(" ", "-"), variant=variant, seed=seed, steps=steps
-        )
+        trained = train(store, parts, folder, variant=variant, config=config)
         seconds = time.perf_counter() - start
-        line = {"variant": variant, "seed": seed, "steps": steps, "seconds": seconds}
-        networks = {"": vit} | ({} if part in ("left-out", "ablations") else {"untrained ": untrained(config)})
+        line = {"variant": variant, "seed": seed, "steps": steps, "vit": vit, "seconds": seconds}
+        networks = {"": trained} | ({} if part in ("left-out", "ablations") else {"untrained ": untrained(config)})
         for name, network in networks.items():
             line[f"{name}scores"] = judge_all(lambda rows, n=network: embeddings(n, store, rows), store, parts)
             line[f"{name}scale"] = judge_scale(network, store, seed=seed) if config.views.square is None else {}
@@ -386,7 +389,7 @@ def table(out):
     rows = []
     for line in read_lines(out / "scores.jsonl"):
         for kind in [k for k in ("", "untrained ") if f"{k}scores" in line]:
-            name = f"{kind}{line['variant']} ({line['steps']})"
+            name = f"{kind}{line['variant']} ({line.get('vit', BASE['vit'])}, {line['steps']})"
             rows += [
                 (name, line["seed"], f"{i} {k}", v) for i, s in line[f"{kind}scores"].items() for k, v in s.items()
             ]
@@ -412,13 +415,14 @@ def main():
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=["main", "scale", "left-out", "ablations"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--vit", default=BASE["vit"], help="pico trains in a tenth of the time")
     parser.add_argument("--table", action="store_true", help="print what is there and train nothing")
     told = parser.parse_args()
     if not told.table:
         store = whole_store(told.out)
         measured(store, told.out, seeds=told.seeds)
         for part in told.parts:
-            run_part(part, store, told.out, seeds=told.seeds, steps=told.steps)
+            run_part(part, store, told.out, seeds=told.seeds, steps=told.steps, vit=told.vit)
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_rows", None):
         print(table(told.out))
 
