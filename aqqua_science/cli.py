@@ -382,14 +382,16 @@ def benchmark(
 def atlas(
     maps: Annotated[Path, typer.Argument(help="Folder of maps, each a folder as `aqqua map` writes it.")],
     port: Annotated[int, typer.Option(help="Port of this machine; 0 takes any that is free.", min=0, max=65535)] = 5006,
+    address: Annotated[str, typer.Option(help="Of the network card to listen on.")] = "127.0.0.1",
+    origin: Annotated[list[str] | None, typer.Option(help="Name by which browsers reach it; may be repeated.")] = None,
+    login: Annotated[Path | None, typer.Option(help="JSON file, name: password, of those who may look.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write pages into this folder instead of serving them.")] = None,
     as_json: Json = False,
     overwrite: Overwrite = False,
 ):
     """Show maps with their budgets and origins to people with a browser, on this machine or as pages for any server."""
-    if not maps.is_dir():
-        stop(f"there is no folder {maps}. Pass the one that holds the folders of maps.", code=2)
-    show_atlas(maps, export, port=port, as_json=as_json, overwrite=overwrite)
+    serving = {"port": port, "address": address, "origins": origin or (), "login": login}
+    show_atlas(maps, export, as_json=as_json, overwrite=overwrite, **serving)
 
 
 @app.command()

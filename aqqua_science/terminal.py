@@ -287,10 +287,12 @@ def tell_written(written, as_json):
             print(f"  {remark}")
 
 
-def show_atlas(maps, export, *, port, as_json, overwrite):
+def show_atlas(maps, export, *, as_json, overwrite, **serving):
     """Write an atlas as pages, or serve it until somebody stops it."""
     from aqqua_science.optional import require
 
+    if not maps.is_dir():
+        stop(f"there is no folder {maps}. Pass the one that holds the folders of maps.", code=2)
     try:
         if export is not None:
             from aqqua_science.apps.export import export_site
@@ -301,10 +303,12 @@ def show_atlas(maps, export, *, port, as_json, overwrite):
         from aqqua_science.apps.atlas import Atlas
         from aqqua_science.apps.serving import open_server
 
-        server = open_server(lambda: Atlas(maps).page(), port=port, title="Atlas of plankton maps")
+        first = Atlas(maps)
+        first.warm_up()
+        server = open_server(lambda: Atlas(maps).page(), title="Atlas of plankton maps", **serving)
     except (FileExistsError, ValueError) as error:
         stop(str(error).replace("overwrite=True", "--overwrite"), code=2)
-    tell_atlas(Atlas(maps).catalogue, f"http://{server.address}:{server.port}", as_json)
+    tell_atlas(first.catalogue, f"http://{server.address}:{server.port}", as_json)
     server.run_until_shutdown()
 
 

@@ -15,7 +15,7 @@ SPEED = (
     "curation",
     "pretraining",
 )
-OTHERS = ("codecs", "coverage", "flux_from_sizes", "harder_oceans", "learners", "scaling")
+OTHERS = ("atlas", "codecs", "coverage", "flux_from_sizes", "harder_oceans", "learners", "scaling")
 
 
 def main():

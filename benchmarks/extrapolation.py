@@ -7,8 +7,9 @@ import pandas as pd
 import xarray as xr
 from sklearn.neighbors import NearestNeighbors
 
-from aqqua_science.habitat import area_of_applicability, mess
+from aqqua_science.habitat import area_of_applicability
 from aqqua_science.habitat.domain import nearest_km
+from aqqua_science.habitat.extrapolation import mess
 
 N_CELLS, N_SAMPLES, N_PREDICTORS, N_LOOPED = 39_698, 892, 9, 300
 

@@ -142,7 +142,7 @@ class Atlas(pn.viewable.Viewer):
             ("The year", self._bound(_year)),
             ("Published values", _html(self._bound(_published))),
             ("How it was made", _html(self._bound(_report))),
-            ("Credit and downloads", pn.Column(_html(self._bound(_credit)), self._downloads())),
+            ("Credit, files", pn.Column(_html(self._bound(_credit)), self._downloads())),
             dynamic=True,
             styles={"flex": "1 1 26rem", "min-width": "0"},
         )
@@ -175,6 +175,11 @@ class Atlas(pn.viewable.Viewer):
             page.header.append(_html(self._bound(self._theme_link), margin=(0, 12)))
         page.main.append(self.panel())
         return page
+
+    def warm_up(self):
+        """Draw what is seen first, so that the first visitor need not wait for libraries to load."""
+        if self.catalogue.products:
+            self._map(self.view)
 
     def servable(self, title=None, **_):
         """

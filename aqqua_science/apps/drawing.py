@@ -20,6 +20,9 @@ STATISTICS = {"mean": "Mean", "width": "Width of the interval", "extrapolation":
 KEPT = 64
 """Pictures that stay in memory; each has about half a megabyte."""
 
+KEPT_FIELDS = 2
+"""Fields that stay in memory; one of twelve months has 16 MB at one degree, 250 MB at a quarter."""
+
 _COLOURS = {"width": "cmo.algae", "extrapolation": "cmo.deep"}
 _LINE, _BAND = "#0072B2", "#56B4E9"
 _ONE_AT_A_TIME = threading.Lock()  # neither matplotlib's settings nor the NetCDF library stand two threads
@@ -52,11 +55,10 @@ def draw_layer(path, *, statistic="mean", month=ANNUAL):
 
 @functools.lru_cache(maxsize=KEPT)
 def _drawn(path, changed, statistic, month):
-    with _ONE_AT_A_TIME, xr.open_dataset(path) as field:
-        norm = _common_scale(path, changed, statistic)
+    with _ONE_AT_A_TIME:
+        field, norm = _shown(path, changed), _common_scale(path, changed, statistic)
         if month != ANNUAL and "month" in field.dims:
             field = field.sel(month=month)
-        field = field.load()
         layer, outside = _layer(field, statistic), None
         if statistic != "width":
             name = member_variable(field)
@@ -68,13 +70,24 @@ def _drawn(path, changed, statistic, month):
     return picture.getvalue()
 
 
+@functools.lru_cache(maxsize=KEPT_FIELDS)
+def _shown(path, changed):
+    """What of a field is ever drawn, in memory: the mean stands for its members where there is an interval."""
+    with xr.open_dataset(path, chunks={}) as field:
+        name = member_variable(field)
+        members, rest = field[name], [v for v in ("low", "high", "inside", "dissimilarity_index") if v in field]
+        if {"low", "high"} <= set(rest):
+            members = members.mean("member", keep_attrs=True).expand_dims("member")
+        return field[rest].drop_dims("member", errors="ignore").assign({name: members}).load()
+
+
 @functools.lru_cache(maxsize=KEPT)
 def _common_scale(path, changed, statistic):
     """One colour scale for all months, so that they can be compared; None where there are none."""
-    with xr.open_dataset(path) as field:
-        if "month" not in field.dims:
-            return None
-        months = [_layer(field.isel(month=i).load(), statistic) for i in range(field.sizes["month"])]
+    field = _shown(path, changed)
+    if "month" not in field.dims:
+        return None
+    months = [_layer(field.isel(month=i), statistic) for i in range(field.sizes["month"])]
     return choose_scale(xr.concat(months, "month", coords="minimal", compat="override"))[0]
 
 

@@ -8,6 +8,8 @@ from aqqua_science.apps.wording import headline, month_name, percent, region_nam
 from aqqua_science.habitat.budget_text import amount_text, estimate_text, number
 from aqqua_science.plot.colours import format_units
 
+_SAMPLED = "Sampled: share of the amount that lies in blocks of sea with samples."
+_LEGEND = {False: _SAMPLED, True: f"Intervals from sampling alone. {_SAMPLED}"}
 _CHOSEN = ' class="chosen" aria-current="true"'
 
 
@@ -31,12 +33,8 @@ def budget_table(product, rows, *, chosen=None):
     by_month = rows["region"].nunique() == 1 and len(rows) > 1
     units = format_units(product.budget["units"].iloc[0])
     level = 100 * rows["level"].iloc[0]
-    head = [
-        "month" if by_month else "region",
-        f"estimate ({units})" if units else "estimate",
-        _interval_name(level, product),
-    ]
-    head += ["map before correction", "million km²", "in sampled blocks"]
+    head = ["month" if by_month else "region", f"estimate ({units})" if units else "estimate", f"{level:g} % interval"]
+    head += ["before correction", "million km²", "sampled"]
     body = []
     for index, row in rows.iterrows():
         name = month_name(row["month"]) if by_month else region_name(row["region"])
@@ -44,7 +42,7 @@ def budget_table(product, rows, *, chosen=None):
         cells += [number(row["area_m2"] / 1e12), percent(row["sampled_share"])]
         body.append((name, cells, chosen is not None and index == chosen.name))
     caption = region_name(rows["region"].iloc[0]) if by_month else month_name(rows["month"].iloc[0]).capitalize()
-    return table(head, body, caption=caption)
+    return table(head, body, caption=f"{caption}. {_LEGEND[product.full_interval is not None]}")
 
 
 def reference_table(product):
@@ -226,10 +224,6 @@ _MARKDOWN.add_render_rule(
     "table_open", lambda *_: '<div class="wide" role="region" tabindex="0" aria-label="Table"><table>'
 )
 _MARKDOWN.add_render_rule("table_close", lambda *_: "</table></div>\n")
-
-
-def _interval_name(level, product):
-    return f"{level:g} % interval" + (", sampling alone" if product.full_interval else "")
 
 
 def _interval(row):

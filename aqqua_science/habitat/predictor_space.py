@@ -163,7 +163,7 @@ def least_similarity(cells, samples):
     Returns
     -------
     numpy.ndarray, shape (m,)
-        Percent, see `aqqua_science.habitat.mess`.
+        Percent, see `aqqua_science.habitat.extrapolation.mess`.
 
     Examples
     --------

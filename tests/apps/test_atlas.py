@@ -171,7 +171,7 @@ def test_the_budget_is_downloaded_whole(maps_with_field):
 
     atlas = Atlas(maps_with_field)
     atlas.product = "flux"
-    budget, field = tab(atlas.panel(), "Credit and downloads").select(pn.widgets.FileDownload)
+    budget, field = tab(atlas.panel(), "Credit, files").select(pn.widgets.FileDownload)
     table = pd.read_csv(budget.callback())
     told = pd.DataFrame(rows_of(maps_with_field / "flux"))
     np.testing.assert_allclose(table["median"], told["median"], rtol=1e-12)

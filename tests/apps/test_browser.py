@@ -101,7 +101,7 @@ def test_choosing_changes_the_picture_and_the_number_and_the_address_restores_it
 @pytest.mark.slow
 def test_every_tab_opens_in_the_dark_on_a_phone_and_downloads_come(address, open_page, maps_with_field):
     page = open_page(f"{address}/?map=flux&month=7&theme=dark", viewport={"width": 390, "height": 844})
-    for title in ("The year", "Published values", "How it was made", "Credit and downloads"):
+    for title in ("The year", "Published values", "How it was made", "Credit, files"):
         page.get_by_text(title, exact=True).click()
         page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -111,6 +111,19 @@ def test_every_tab_opens_in_the_dark_on_a_phone_and_downloads_come(address, open
         assert file.read() == (maps_with_field / "flux" / "field.nc").read_bytes()
     assert page.faults == []
     assert only_here(page, address) == []
+
+
+OF_THE_TOOLKIT = {"landmark-one-main", "region"}
+"""Moderate: a page of Panel has no landmarks, and its menus stand in none."""
+
+
+@pytest.mark.parametrize("theme", ["default", "dark"])
+def test_nothing_keeps_people_out(address, open_page, theme):
+    """Rules of WCAG 2 by axe-core, on menus, text, tables and tabs."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(f"{address}/?map=flux&theme={theme}")
+    found = axe.run(page).response["violations"]
+    assert {fault["id"] for fault in found} <= OF_THE_TOOLKIT, json.dumps(found, indent=1)
 
 
 def test_the_server_says_that_it_lives(address):

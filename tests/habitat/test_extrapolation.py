@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
 
 from aqqua_science.grids.geometry import cell_area
-from aqqua_science.habitat import BoostedTrees, SpatialBlocks, StratifiedFolds, area_of_applicability, mess
-from aqqua_science.habitat.extrapolation import dissimilarity, gain_weights, member_applicability
+from aqqua_science.habitat import BoostedTrees, SpatialBlocks, StratifiedFolds, area_of_applicability
+from aqqua_science.habitat.extrapolation import dissimilarity, gain_weights, member_applicability, mess
 from aqqua_science.habitat.folds import fold_labels
 from aqqua_science.schema import SchemaError
 

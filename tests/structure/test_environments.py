@@ -42,8 +42,9 @@ def declared(*extras):
 
 def conda_specifiers(path):
     """Name -> version bounds of a conda environment; a single `=` means any patch release."""
-    found = {}
-    for line in yaml.safe_load(path.read_text())["dependencies"]:
+    found, lines = {}, yaml.safe_load(path.read_text())["dependencies"]
+    by_pip = [line for part in lines if isinstance(part, dict) for line in part["pip"]]
+    for line in [*(line for line in lines if isinstance(line, str)), *by_pip]:
         name, bounds = re.fullmatch(r"([\w-]+)\s*(.*)", line).groups()
         if name in found:
             pytest.fail(f"{path.name} names {name} twice")
