@@ -196,6 +196,9 @@ class Atlas(pn.viewable.Viewer):
         """
         return self.page().servable(title=title)
 
+    def __repr__(self):
+        return f"<Atlas {self._folder}: {len(self.catalogue.products)} maps>"
+
     def __panel__(self):
         return self.panel()
 
