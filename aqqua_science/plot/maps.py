@@ -33,7 +33,7 @@ MAP_STYLE = STYLE | {"hatch.linewidth": 0.5}
 _LAND, _UNKNOWN, _SHORE, _INK = "0.78", "0.95", "0.35", "0.2"
 
 _CREDIT_SIZES, _CREDIT_POINTS = (11, 9, 8, 7, 6, 5), 52
-_BUDGET_CHARACTERS = 115  # of one line across the figure, at 15 points
+_BUDGET_CHARACTERS = 110  # of one line across the figure, at 15 points
 _PLACES = [(0.03, 0.25, 0.58, 0.56), (0.65, 0.585, 0.33, 0.26), (0.65, 0.15, 0.33, 0.26)]
 
 # cartopy's own default is the working directory; a folder that the user chose stays
@@ -186,7 +186,7 @@ def _write_around(figure, title, budget_text, credit):
     figure.text(0.03, 0.955, title, size=min(22, 22 * 70 / len(title)), weight="bold", va="center")
     if budget_text:
         size = min(15, 15 * _BUDGET_CHARACTERS / len(budget_text))
-        figure.text(0.03, 0.9, budget_text, size=size, va="center", color=_INK)
+        figure.text(0.03, 0.908, budget_text, size=size, va="center", color=_INK)
     credits = "; ".join(filter(None, [credit, "land: Natural Earth", f"drawn with aqqua_science {__version__}"]))
     # Owners and licences are told whole: in smaller letters where they are many.
     fitting = [size for size in _CREDIT_SIZES if size * len(_lines(credits, size)) <= _CREDIT_POINTS]
