@@ -27,6 +27,9 @@ STYLE = Path(__file__).with_name("style.css")
 STATE = {"product": "map", "regions": "regions", "region": "region", "month": "month", "statistic": "show"}
 """What a view is made of -> its name in the address of the page."""
 
+PLAY_MS = 1500
+"""How long each month stays when the year is played."""
+
 _LABELS = ("Map", "Set of regions", "Region", "Month", "Show")
 _WIDTHS = ("2 1 20rem", *["1 1 10rem"] * 4)
 
@@ -95,6 +98,9 @@ class Atlas(pn.viewable.Viewer):
         }
         for name, select in self._selects.items():
             select.param.watch(lambda event, name=name: self.param.update(**{name: event.new}), "value")
+        self._clock = None
+        self._play = pn.widgets.Toggle(label="Play the year", margin=(22, 12, 4, 0), align="end")
+        self._play.param.watch(self._start_or_stop, "value")
         self._settle()
 
     @param.depends(*STATE, watch=True)
@@ -123,7 +129,23 @@ class Atlas(pn.viewable.Viewer):
         chosen |= {name: _fitting(getattr(self, name), labels[name]) for name in ("region", "month", "statistic")}
         for name, select in self._selects.items():
             select.param.update(options=_options(labels[name]), value=chosen[name], disabled=len(labels[name]) == 1)
+        self._play.visible = product.has_field and len(product.months) > 1
+        if not self._play.visible:
+            self._play.value = False
         self.param.update(**chosen, view=View(product, *list(chosen.values())[1:]))
+
+    def _start_or_stop(self, event):
+        if event.new:
+            self._clock = pn.state.add_periodic_callback(self.next_month, period=PLAY_MS)
+        elif self._clock is not None:
+            self._clock.stop()
+
+    def next_month(self):
+        """Go on to the next month of the map; after December to January, from the whole year too."""
+        months = [month for month in self.view.product.months if month != ANNUAL]
+        if months:
+            at = months.index(self.month) if self.month in months else -1
+            self.month = months[(at + 1) % len(months)]
 
     def panel(self):
         """
@@ -150,7 +172,7 @@ class Atlas(pn.viewable.Viewer):
             self._bound(self._map), loading_indicator=True, styles={"flex": "1 1 30rem", "min-width": "0"}
         )
         return pn.Column(
-            pn.FlexBox(*self._selects.values(), sizing_mode="stretch_width", align_items="end"),
+            pn.FlexBox(*self._selects.values(), self._play, sizing_mode="stretch_width", align_items="end"),
             _html(self._bound(self._headline)),
             _html(pn.bind(_status, self.param.status)),
             pn.FlexBox(picture, tabs, sizing_mode="stretch_width", gap="0 2rem"),

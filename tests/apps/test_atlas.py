@@ -204,3 +204,16 @@ def test_a_field_that_changes_is_drawn_again(maps_with_field, known_field):
     path.unlink()
     known_field.isel(month=slice(None, None, -1)).assign_coords(month=range(1, 13)).to_netcdf(path)
     assert draw_layer(path, month=1) != first
+
+
+def test_the_year_goes_round(maps_with_field):
+    atlas = Atlas(maps_with_field)
+    atlas.param.update(product="flux", month="annual")
+    seen = []
+    for _ in range(14):
+        atlas.next_month()
+        seen.append(atlas.view.month)
+    assert seen == [*range(1, 13), 1, 2]
+    atlas.product = "copepods"
+    atlas.next_month()
+    assert atlas.view.month == "annual"

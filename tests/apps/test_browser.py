@@ -113,6 +113,19 @@ def test_every_tab_opens_in_the_dark_on_a_phone_and_downloads_come(address, open
     assert only_here(page, address) == []
 
 
+def test_the_year_plays_and_stops(address, open_page):
+    page = open_page(f"{address}/?map=flux")
+    page.get_by_text("Play the year").click()
+    for month in ("January", "February"):
+        page.wait_for_selector(f"img[alt*='{month}']")
+    page.get_by_text("Play the year").click()
+    page.wait_for_timeout(3000)  # a month that was on its way still arrives
+    stopped = page.locator("img[alt^='Map']").get_attribute("alt")
+    page.wait_for_timeout(2500)
+    assert page.locator("img[alt^='Map']").get_attribute("alt") == stopped
+    assert page.faults == []
+
+
 OF_THE_TOOLKIT = {"landmark-one-main", "region"}
 """Moderate: a page of Panel has no landmarks, and its menus stand in none."""
 
