@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import panel as pn
 import param
 
+from aqqua_science.apps import comparing
 from aqqua_science.apps.catalogue import ANNUAL, GLOBAL, Product, read_maps
 from aqqua_science.apps.drawing import STATISTICS, draw_layer, year_figure
 from aqqua_science.apps.fragments import (
@@ -29,6 +30,9 @@ STATE = {"product": "map", "regions": "regions", "region": "region", "month": "m
 
 PLAY_MS = 1500
 """How long each month stays when the year is played."""
+
+COMPARED = {"beside": "beside", "beside_month": "beside_month"}
+"""What is set beside it -> its name in the address."""
 
 _LABELS = ("Map", "Set of regions", "Region", "Month", "Show")
 _WIDTHS = ("2 1 20rem", *["1 1 10rem"] * 4)
@@ -84,6 +88,8 @@ class Atlas(pn.viewable.Viewer):
     region = param.Parameter(GLOBAL, doc="Name of a region, or `global`.")
     month = param.Parameter(ANNUAL, doc="1..12, or `annual`.")
     statistic = param.Parameter("mean", doc="What of the field is drawn.")
+    beside = param.Parameter(doc="Name of the map that is set beside, by default the same.")
+    beside_month = param.Parameter(ANNUAL, doc="Month of that, or `annual`.")
     view = param.Parameter(precedence=-1, doc="A `View`: all of the above, once they fit each other.")
     status = param.String(precedence=-1, doc="What the page is busy with.")
 
@@ -162,8 +168,9 @@ class Atlas(pn.viewable.Viewer):
         tabs = pn.Tabs(
             ("Budget", _html(self._bound(_budget))),
             ("The year", self._bound(_year)),
-            ("Published values", _html(self._bound(_published))),
-            ("How it was made", _html(self._bound(_report))),
+            ("Compare", self._comparison()),
+            ("Published", _html(self._bound(_published))),
+            ("Report", _html(self._bound(_report))),
             ("Credit, files", pn.Column(_html(self._bound(_credit)), self._downloads())),
             dynamic=True,
             styles={"flex": "1 1 26rem", "min-width": "0"},
@@ -190,7 +197,7 @@ class Atlas(pn.viewable.Viewer):
             Loads nothing from outside the server.
         """
         if pn.state.location and self.catalogue.products:
-            pn.state.location.sync(self, STATE)
+            pn.state.location.sync(self, STATE | COMPARED)
             pn.state.onload(lambda: pn.state.location.update_query(**self._address))
         page = pn.template.BootstrapTemplate(title="Atlas of plankton maps", header_background="#0b3c5d")
         if self.catalogue.products:
@@ -257,13 +264,36 @@ class Atlas(pn.viewable.Viewer):
     @property
     def _address(self):
         """What the address of the page says of the view."""
-        return {named: str(getattr(self, name)) for name, named in STATE.items()}
+        chosen = {named: getattr(self, name) for name, named in (STATE | COMPARED).items()}
+        return {named: str(value) for named, value in chosen.items() if value is not None}
 
     def _theme_link(self, _):
         """A link to the same view by day or by night."""
         other = "default" if pn.config.theme == "dark" else "dark"
         address = escape(urlencode(self._address | {"theme": other}))
         return f'<a href="?{address}" style="color:inherit">{"Light" if other == "default" else "Dark"} colours</a>'
+
+    def _comparison(self):
+        """Menus of what can be set beside the view, and both pictures."""
+        others, months = (pn.widgets.Select(label=label, width=None) for label in ("Beside", "Its month"))
+
+        def offer(view, product, month):
+            chosen = comparing.fitting(self.catalogue, view, product=product, month=month)
+            if chosen is None:
+                return _html("<p>To be compared, a map needs its field.nc.</p>")
+            known = comparing.comparable(self.catalogue, view)
+            others.param.update(
+                options=_options({name: each.title for name, each in known.items()}), value=chosen.product.name
+            )
+            names = {each: month_name(each).capitalize() for each in chosen.product.months}
+            months.param.update(options=_options(names), value=chosen.month, disabled=len(names) == 1)
+            text, pictures = comparing.compare(view, chosen)
+            return pn.Column(_html(text), *(_png(*picture) for picture in pictures), sizing_mode="stretch_width")
+
+        others.param.watch(lambda event: self.param.update(beside=event.new), "value")
+        months.param.watch(lambda event: self.param.update(beside_month=event.new), "value")
+        shown = pn.bind(offer, self.param.view, self.param.beside, self.param.beside_month)
+        return pn.Column(pn.FlexBox(others, months), pn.panel(shown, lazy=True, loading_indicator=True))
 
     def _downloads(self):
         budget = pn.widgets.FileDownload(

@@ -8,6 +8,7 @@ import xarray as xr
 
 from aqqua_science.apps.catalogue import ANNUAL
 from aqqua_science.apps.wording import month_name, region_name
+from aqqua_science.grids.geometry import require_same_cells
 from aqqua_science.habitat.budget import member_variable
 from aqqua_science.optional import require
 from aqqua_science.plot.colours import choose_scale, format_units
@@ -57,8 +58,7 @@ def draw_layer(path, *, statistic="mean", month=ANNUAL):
 def _drawn(path, changed, statistic, month):
     with _ONE_AT_A_TIME:
         field, norm = _shown(path, changed), _common_scale(path, changed, statistic)
-        if month != ANNUAL and "month" in field.dims:
-            field = field.sel(month=month)
+        field = _of_month(field, month)
         layer, outside = _layer(field, statistic), None
         if statistic != "width":
             name = member_variable(field)
@@ -68,6 +68,50 @@ def _drawn(path, changed, statistic, month):
         picture = io.BytesIO()
         ax.figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     return picture.getvalue()
+
+
+def draw_difference(path, other, *, months):
+    """
+    Draw what the mean of one field has more than that of another.
+
+    Parameters
+    ----------
+    path, other : pathlib.Path
+        Of `field.nc`.
+    months : tuple of (int or str)
+        Of the one and of the other.
+
+    Returns
+    -------
+    bytes
+        PNG.
+
+    Raises
+    ------
+    ValueError
+        If they lie on different cells or have different units.
+    """
+    return _difference(path, path.stat().st_mtime_ns, other, other.stat().st_mtime_ns, months)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _difference(path, changed, other, other_changed, months):
+    with _ONE_AT_A_TIME:
+        first = _layer(_of_month(_shown(path, changed), months[0]), "mean")
+        second = _layer(_of_month(_shown(other, other_changed), months[1]), "mean")
+        require_same_cells(first, second, what="the maps have different cells.")
+        if first.attrs.get("units") != second.attrs.get("units"):
+            msg = f"the maps have different units, {first.attrs.get('units')} and {second.attrs.get('units')}."
+            raise ValueError(msg)
+        change = (first - second).assign_attrs(units=first.attrs.get("units"), long_name="difference of the means")
+        picture = io.BytesIO()
+        ax = field_map(change, title=f"Difference: {month_name(months[0])} less {month_name(months[1])}")
+        ax.figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+    return picture.getvalue()
+
+
+def _of_month(field, month):
+    return field.sel(month=month) if month != ANNUAL and "month" in field.dims else field
 
 
 @functools.lru_cache(maxsize=KEPT_FIELDS)

@@ -114,7 +114,7 @@ def choose_colours(field):
 
 def is_change(field):
     """
-    Tell whether a field holds trends or anomalies, whose zero stands in the middle.
+    Tell whether a field holds trends, anomalies or differences, whose zero stands in the middle.
 
     Parameters
     ----------
@@ -131,7 +131,9 @@ def is_change(field):
     >>> is_change(xr.DataArray(0.0, attrs={"long_name": "trend of temperature"}))
     True
     """
-    return str(field.attrs.get("long_name", "")).startswith(("trend of ", "anomaly of ", "change of "))
+    return str(field.attrs.get("long_name", "")).startswith(
+        ("trend of ", "anomaly of ", "change of ", "difference of ")
+    )
 
 
 def choose_scale(values, *, centred=False):

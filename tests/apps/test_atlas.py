@@ -120,7 +120,7 @@ def test_published_values_stand_beside_ours(maps_with_field):
     atlas.product = "copepods"
     result = json.loads((maps_with_field / "copepods" / "result.json").read_text("utf-8"))
     whole, told = result["budget"][0], result["references"][0]
-    row = Cells(tab(atlas.panel(), "Published values").object).rows[1]
+    row = Cells(tab(atlas.panel(), "Published").object).rows[1]
     assert row[0] == told["source"]
     assert as_number(row[2]) == pytest.approx(whole["median"] / told["value"], abs=0.005)
     assert row[3] == ("yes" if whole["low"] <= told["value"] <= whole["high"] else "no")

@@ -101,7 +101,7 @@ def test_choosing_changes_the_picture_and_the_number_and_the_address_restores_it
 @pytest.mark.slow
 def test_every_tab_opens_in_the_dark_on_a_phone_and_downloads_come(address, open_page, maps_with_field):
     page = open_page(f"{address}/?map=flux&month=7&theme=dark", viewport={"width": 390, "height": 844})
-    for title in ("The year", "Published values", "How it was made", "Credit, files"):
+    for title in ("The year", "Published", "Report", "Credit, files"):
         page.get_by_text(title, exact=True).click()
         page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
