@@ -40,6 +40,7 @@ def told_apart(placed, own):
     return KNeighborsClassifier(5).fit(placed, own).score(placed, own)
 
 
+@pytest.mark.slow
 def test_neighbours_stay_together(features, blobs):
     placed = layout(features)
     values, own = blobs

@@ -11,6 +11,8 @@ import xgboost as xgb
 from aqqua_science.grids import cell_area
 from aqqua_science.habitat import read_recipe, run_recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).parents[2] / "maps" / "drago2022_copepoda_0_200m" / "recipe.toml"
 
 
